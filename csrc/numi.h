@@ -1,0 +1,19 @@
+/* Every public header: what cffi binds, and what an embedding C program includes. */
+#ifndef NUMI_H
+#define NUMI_H
+
+#include "base/build.h"
+#include "base/clock.h"
+#include "base/core.h"
+#include "base/crc32c.h"
+#include "base/error.h"
+#include "base/histogram.h"
+#include "base/ledger.h"
+#include "base/memory.h"
+#include "base/types.h"
+#include "bench/hot.h"
+#include "frame/frame.h"
+#include "frame/pool.h"
+#include "frame/ring.h"
+
+#endif
