@@ -1,0 +1,73 @@
+"""Market data from the NIC's queue to an order-by-order book: a C core, driven from Python.
+
+Everything here is imported when first used, so that `import numi_bypass` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numi_bypass import errors
+    from numi_bypass.build import build_info
+    from numi_bypass.checksum import crc32c
+    from numi_bypass.clock import Clock, ClockFit, Stamp
+    from numi_bypass.cores import Faults, faults, fifo, lock_memory, pin, topology, unlock_memory, unpin
+    from numi_bypass.histogram import Histogram
+    from numi_bypass.ledger import Ledger
+    from numi_bypass.pool import Lease, Pool
+    from numi_bypass.ring import Ring
+
+_HOMES = {
+    "Clock": "clock",
+    "ClockFit": "clock",
+    "Faults": "cores",
+    "Histogram": "histogram",
+    "Lease": "pool",
+    "Ledger": "ledger",
+    "Pool": "pool",
+    "Ring": "ring",
+    "Stamp": "clock",
+    "build_info": "build",
+    "crc32c": "checksum",
+    "faults": "cores",
+    "fifo": "cores",
+    "lock_memory": "cores",
+    "pin": "cores",
+    "topology": "cores",
+    "unlock_memory": "cores",
+    "unpin": "cores",
+}
+
+__all__ = [
+    "Clock",
+    "ClockFit",
+    "Faults",
+    "Histogram",
+    "Lease",
+    "Ledger",
+    "Pool",
+    "Ring",
+    "Stamp",
+    "build_info",
+    "crc32c",
+    "errors",
+    "faults",
+    "fifo",
+    "lock_memory",
+    "pin",
+    "topology",
+    "unlock_memory",
+    "unpin",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "errors":
+        return import_module("numi_bypass.errors")
+    if name in _HOMES:
+        return getattr(import_module(f"numi_bypass.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'numi_bypass' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,7 @@
+"""`python -m numi_bypass` is the command `numi-bypass`."""
+
+import sys
+
+from numi_bypass.cli import main
+
+sys.exit(main())

@@ -1,0 +1,44 @@
+"""The one module that touches the compiled core: everything else goes through here."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from numi_bypass import errors
+from numi_bypass._core import ffi, lib
+
+CData = Any
+"""A cffi object; what it is stands in the C header."""
+
+
+def text(pointer: CData) -> str:
+    """A C string, which lives as long as the header says, as a Python one."""
+    raw = ffi.string(pointer)
+    assert isinstance(raw, bytes)
+    return raw.decode()
+
+
+def checked(code: int) -> int:
+    """A count as it is; an error code as the exception that carries its C name and the core's own detail."""
+    if code >= 0:
+        return code
+    raise errors.exception_of(
+        code, text(lib.numi_error_name(code)), text(lib.numi_error_detail()) or text(lib.numi_error_message(code))
+    )
+
+
+def _call(gone: Callable[[], None], _pointer: CData) -> None:
+    gone()
+
+
+def view_of(pointer: CData, size: int, gone: Callable[[], None]) -> memoryview:
+    """Read-only bytes at `pointer`; `gone` is kept, and called once when nothing looks at them any more.
+
+    Every array and memoryview made from it holds the anchor, slices too: so this sees what a memoryview's own export
+    count does not (NumPy's arrays do not show up there).
+    """
+    anchored = ffi.gc(ffi.cast("uint8_t *", pointer), partial(_call, gone))
+    return memoryview(ffi.buffer(anchored, size)).toreadonly()
+
+
+__all__ = ["CData", "checked", "ffi", "lib", "text", "view_of"]
