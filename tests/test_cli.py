@@ -1,0 +1,124 @@
+"""The command line as a user meets it: what it prints, and with which code it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "numi_bypass"]
+
+
+def numi(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def key_values(line: str) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in line.split())
+
+
+def test_version_and_help() -> None:
+    assert numi("--version").stdout.startswith("numi-bypass 0.")
+    shown = numi("--help")
+    assert shown.returncode == 0
+    assert "bench" in shown.stdout
+    assert "features" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ([], "command is missing"),
+        (["nonsense"], "nonsense"),
+        (["bench", "nonsense"], "nonsense"),
+        (["bench", "pool-soak", "--pool", "0"], "--pool: '0': allowed a whole number from 1"),
+        (["bench", "pool-soak", "--frame", "100"], "allowed a whole number from 128"),
+        (["bench", "pool-soak", "--frame", "1000"], "allowed a power of two"),
+        (["bench", "pool-soak", "--rounds", "many"], "'many'"),
+        (["bench", "pool-soak", "--pool", "8"], "--batch 64: allowed 1 to --pool (8)"),
+        (["features", "--colour"], "--colour"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(words: list[str], named: str) -> None:
+    result = numi(*words)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert named in result.stderr
+
+
+def test_pool_soak_says_that_nothing_was_lost() -> None:
+    result = numi("bench", "pool-soak", "--pool", "1024", "--frame", "2048", "--rounds", "1500", "--batch", "64")
+    last = key_values(result.stdout.splitlines()[-1])
+    assert result.returncode == 0
+    assert (last["operations"], last["misses"], last["return_drops"], last["status"]) == ("96000", "0", "0", "ok")
+
+
+def test_hot_paths_smoke_measures_every_operation() -> None:
+    result = numi("bench", "hot-paths", "--smoke", "--json")
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    operations = {row["operation"] for row in document["rows"]}
+    assert document["status"] == "ok"
+    assert {"ring_push", "ring_pop_batch", "pool_take", "histogram", "crc32c_64_bytes", "clock_now"} <= operations
+    assert {"ring_one_way", "ring_against_cpp"} <= operations
+
+
+def test_json_is_one_document_on_stdout() -> None:
+    assert json.loads(numi("features", "--json").stdout)["features"]
+    assert json.loads(numi("bench", "list", "--json").stdout)["scenarios"]["pool-soak"]
+    assert json.loads(numi("bench", "--json", "pool-soak", "--pool", "64").stdout)["operations"] == 640_000
+
+
+def test_features_tell_why_not() -> None:
+    features = json.loads(numi("features", "--json").stdout)["features"]
+    assert {"port", "plugin", "cpu", "memory", "permission"} == {feature["kind"] for feature in features}
+    assert all(feature["note"] for feature in features)
+
+
+INTERRUPTIBLE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
+from numi_bypass.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_shows_what_was_measured_so_far() -> None:
+    words = [sys.executable, "-c", INTERRUPTIBLE, "bench", "pool-soak", "--rounds", str(10**11)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        # Past the imports, inside the soak: the pool's mapping shows it.
+        while process.poll() is None and not has_large_mapping(process.pid):
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert key_values(out.splitlines()[-1])["status"] == "interrupted"
+    assert "Traceback" not in errors
+
+
+def has_large_mapping(pid: int) -> bool:
+    """Whether the process maps as much as the soak's pool, 128 MiB, in one piece; sanitizers reserve terabytes."""
+    try:
+        lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    except OSError:
+        return False
+    spans = [[int(end, 16) for end in line.split()[0].split("-")] for line in lines]
+    return any(128 << 20 <= last - first <= 192 << 20 for first, last in spans)
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    result = subprocess.run(
+        ["bash", "-c", f"{' '.join(COMMAND)} features --json | head -1; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ,
+    )
+    assert result.stdout.split() == ["{", "0"]
+    assert result.stderr == ""
