@@ -15,5 +15,10 @@
 #include "frame/frame.h"
 #include "frame/pool.h"
 #include "frame/ring.h"
+#include "wire/event.h"
+#include "wire/itch.h"
+#include "wire/mold.h"
+#include "wire/packet.h"
+#include "wire/soup.h"
 
 #endif
