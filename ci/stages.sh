@@ -1,0 +1,175 @@
+# The stages of ./ci/test, each a function run in a process of its own: bash ci/stages.sh STAGE
+
+. "$(dirname "$0")/lib.sh"
+use_venv
+
+stages="lint layering build python c-release c-asan c-tsan c-guard python-asan planted fuzz aarch64"
+
+# Else the source folder, which has no compiled core, shadows the installed package.
+export PYTHONSAFEPATH=1
+# pytest cuts its lines to the width it sees.
+export COLUMNS=160
+
+# Instrumented code misleads gcc's guess about what may be uninitialized; every other build keeps that warning.
+sanitized=(-Db_lto=false -Dbuildtype=debugoptimized)
+address=(-Db_sanitize=address,undefined "${sanitized[@]}")
+asan_report=$root/build/log/report
+
+# Everything is judged before it fails, so that one run shows all there is to mend.
+stage_lint() {
+    local status=0 script
+    ruff check . || status=1
+    ruff format --check --diff . || status=1
+    python ci/generate.py --check || status=1
+    project_files | grep -zE '^(csrc|tests|benches)/.*\.(c|h|cpp)$' | xargs -0 clang-format --dry-run -Werror || status=1
+    for script in $(grep -lE '^#!/bin/bash' ci/* .ci/*) ci/*.sh; do
+        bash -n "$script" || status=1
+    done
+    # From an empty folder: what is judged is the package as installed, with its py.typed, not the source folder.
+    mkdir -p build/empty
+    (cd build/empty && mypy --config-file "$root/pyproject.toml" --cache-dir "$root/.mypy_cache") || status=1
+    return $status
+}
+
+stage_layering() {
+    python ci/layering.py --self-test
+    python ci/layering.py
+}
+
+# Installed as a user would, into an environment that holds nothing else, and run from a folder that holds nothing.
+try_install() { # NAME FILE
+    local home=$root/build/dist/$1
+    python -m venv --without-pip "$home"
+    pip --python "$home/bin/python" install --quiet --no-compile "$2"
+    (
+        cd "$home"
+        PATH=/usr/bin:/bin
+        bin/numi-bypass --version
+        bin/python -c 'import numi_bypass, numi_sim; print(numi_bypass.build_info())'
+    )
+}
+
+stage_build() {
+    rm -rf build/dist
+    mkdir -p build/dist/source
+    # meson makes the source archive from what is committed; a copy committed on the spot proves the tree as it stands.
+    project_files | tar --null --files-from=- --create | tar --extract --directory build/dist/source
+    git -C build/dist/source init --quiet
+    git -C build/dist/source add --all
+    git -C build/dist/source -c user.name=ci -c user.email=ci@localhost commit --quiet --message tree
+    python -m build --no-isolation --outdir build/dist build/dist/source
+    rm -rf build/dist/source
+    try_install wheel build/dist/*.whl
+    try_install sdist build/dist/*.tar.gz
+}
+
+stage_python() {
+    NUMI_EXPECT_BUILD=release pytest -n auto
+}
+
+c_tests() { # STAGE OPTIONS...
+    local stage=$1 status=0
+    shift
+    meson_build "build/$stage" -Dpython=false -Dtests=true "$@"
+    "${fixed_addresses[@]}" meson test -C "build/$stage" --no-rebuild --print-errorlogs || status=$?
+    python ci/skips.py "build/$stage/meson-logs/testlog.json"
+    return $status
+}
+
+stage_c_release() {
+    c_tests c-release
+}
+
+stage_c_asan() {
+    c_tests c-asan "${address[@]}" -Dchecks=true
+}
+
+stage_c_tsan() {
+    [ ${#fixed_addresses[@]} -gt 0 ] || not_possible "setarch -R is refused, which the thread sanitizer needs"
+    c_tests c-tsan -Db_sanitize=thread "${sanitized[@]}" -Dchecks=true
+}
+
+stage_c_guard() {
+    c_tests c-guard -Dguard=true
+}
+
+# A command with the package of build/NAME-site under the address sanitizer. Reports go to files, since pytest swallows
+# those of its workers; leaks are looked for in the C tests, since the interpreter itself leaves some.
+with_asan() { # NAME COMMAND...
+    local name=$1
+    shift
+    rm -f "$asan_report"-*
+    LD_PRELOAD="$(cc -print-file-name=libasan.so) $(c++ -print-file-name=libstdc++.so)" \
+        ASAN_OPTIONS="detect_leaks=0:log_path=$asan_report-asan" \
+        UBSAN_OPTIONS="print_stacktrace=1:log_path=$asan_report-ubsan" \
+        PYTHONPATH="$root/build/$name-site" NUMI_EXPECT_BUILD="$name" "${fixed_addresses[@]}" "$@"
+}
+
+stage_python_asan() {
+    python_build asan "${address[@]}" -Dchecks=true
+    with_asan asan pytest -n auto
+    # A report of a process whose death no test noticed counts as well.
+    if compgen -G "$asan_report-*"; then
+        cat "$asan_report"-*
+        return 1
+    fi
+}
+
+# Each alarm is shown to go off for a fault planted in a build of its own.
+stage_planted() {
+    python_build overflow "${address[@]}" -Dplant=OVERFLOW
+    if with_asan overflow pytest -k histogram >build/log/overflow.txt 2>&1; then
+        echo "the tests passed over a planted heap overflow"
+        return 1
+    fi
+    grep -h 'ERROR: AddressSanitizer: heap-buffer-overflow' "$asan_report"-asan* build/log/overflow.txt
+    rm -f "$asan_report"-*
+
+    python_build guard -Dguard=true
+    hot_paths guard
+    expect_abort MALLOC malloc
+    expect_abort STRDUP strdup
+}
+
+hot_paths() { # NAME
+    PYTHONPATH="$root/build/$1-site" "build/$1-site/bin/numi-bypass" bench hot-paths --smoke
+}
+
+expect_abort() { # FAULT FUNCTION
+    local name=plant-$1 status=0
+    python_build "$name" -Dguard=true "-Dplant=$1"
+    hot_paths "$name" >"build/log/$name.txt" 2>&1 || status=$?
+    cat "build/log/$name.txt"
+    if [ "$status" -ne 134 ] || ! grep -q "$2 on the hot path" "build/log/$name.txt"; then
+        echo "expected SIGABRT (134) and the name $2 for the planted $1, got exit $status"
+        return 1
+    fi
+}
+
+# The corpus through gcc's sanitizers; looking for new inputs is ./ci/fuzz's work.
+stage_fuzz() {
+    [ -e tests/fuzz/meson.build ] || not_possible "there is no fuzz target yet"
+    meson_build build/fuzz -Dpython=false -Dfuzz=true "${address[@]}" -Dchecks=true
+    local target corpus count=0
+    for target in $(find build/fuzz/tests/fuzz -name 'fuzz_*' -type f -executable); do
+        corpus=tests/fuzz/corpus/$(basename "$target" | sed 's/^fuzz_//')
+        [ -n "$(ls "$corpus")" ] # a target without a corpus proves nothing
+        "${fixed_addresses[@]}" "$target" "$corpus"
+        count=$((count + 1))
+    done
+    [ "$count" -gt 0 ]
+}
+
+stage_aarch64() {
+    command -v aarch64-linux-gnu-gcc || not_possible "there is no aarch64-linux-gnu-gcc"
+    meson_build build/aarch64 --cross-file ci/aarch64.ini -Dpython=false -Dtests=true
+}
+
+if [ "${1-}" = list ]; then
+    printf '%s\n' $stages
+    exit
+fi
+# 77 is only for what is not possible, never a command's own.
+set -E
+trap 'echo "exit $?: $BASH_COMMAND"; exit 1' ERR
+"stage_${1//-/_}"
