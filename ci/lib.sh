@@ -10,8 +10,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
 unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 
-say() {
-    printf 'ci: %s\n' "$*"
+say() { # progress: standard output belongs to what is run
+    printf 'ci: %s\n' "$*" >&2
 }
 
 die() { # STATUS WORDS...

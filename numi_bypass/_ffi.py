@@ -1,5 +1,6 @@
 """The one module that touches the compiled core: everything else goes through here."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,16 +16,32 @@ def text(pointer: CData) -> str:
     """A C string, which lives as long as the header says, as a Python one."""
     raw = ffi.string(pointer)
     assert isinstance(raw, bytes)
-    return raw.decode()
+    return raw.decode("utf-8", "replace")
 
 
 def checked(code: int) -> int:
     """A count as it is; an error code as the exception that carries its C name and the core's own detail."""
     if code >= 0:
         return code
-    raise errors.exception_of(
-        code, text(lib.numi_error_name(code)), text(lib.numi_error_detail()) or text(lib.numi_error_message(code))
-    )
+    detail = text(lib.numi_error_detail()) or text(lib.numi_error_message(code))
+    raise errors.exception_of(code, text(lib.numi_error_name(code)), detail, int(lib.numi_error_number()))
+
+
+def whole(name: str, value: int, lowest: int, highest: int) -> int:
+    """A whole number within what the C type and the core allow; cffi's own refusal names neither."""
+    if not isinstance(value, int) or not lowest <= value <= highest:
+        code = int(lib.NUMI_ERR_ARGUMENT)
+        detail = f"{name}={value!r}: allowed a whole number from {lowest} to {highest}"
+        raise errors.exception_of(code, text(lib.numi_error_name(code)), detail)
+    return value
+
+
+def path_bytes(path: str | bytes | os.PathLike[str]) -> bytes:
+    """A path for C, which ends at the first zero byte: so there is none."""
+    raw = os.fsencode(path)
+    if b"\0" in raw:
+        raise ValueError(f"path {raw!r}: a zero byte")
+    return raw
 
 
 def _call(gone: Callable[[], None], _pointer: CData) -> None:
@@ -41,4 +58,4 @@ def view_of(pointer: CData, size: int, gone: Callable[[], None]) -> memoryview:
     return memoryview(ffi.buffer(anchored, size)).toreadonly()
 
 
-__all__ = ["CData", "checked", "ffi", "lib", "text", "view_of"]
+__all__ = ["CData", "checked", "ffi", "lib", "path_bytes", "text", "view_of", "whole"]

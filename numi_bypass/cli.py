@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
-from typing import NoReturn
+from typing import Any, NoReturn
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -18,7 +18,9 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "bench": "run benchmark scenarios: all of them, or one by name",
+    "decode": "files of exchange traffic as rows, Parquet, CSV or JSON lines",
     "features": "what this build and this machine can do, and why not",
+    "make": "synthetic traffic: a trading day, bare or on two lines with faults",
 }
 """Each is a module of numi_bypass.commands with `add_arguments(parser)` and `run(options) -> exit code`."""
 
@@ -32,7 +34,11 @@ class CommandError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but an error is one line."""
+    """argparse, but an error is one line, and help tells defaults."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        super().__init__(*arguments, **options)
 
     def error(self, message: str) -> NoReturn:
         """Exit with the usage code."""
@@ -77,31 +83,44 @@ def _run(command: str, options: argparse.Namespace) -> int:
     from numi_bypass import errors
 
     try:
-        code = import_module(f"numi_bypass.commands.{command}").run(options)
+        code = int(import_module(f"numi_bypass.commands.{command}").run(options))
         sys.stdout.flush()
-        return int(code)
+        return code
     except BrokenPipeError:
-        # The reader has what it wanted (`| head`): nothing more can be said, and nothing went wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
+        raise
     except (CommandError, errors.NumiError, OSError) as error:
         detail = error.detail if isinstance(error, errors.NumiError) else str(error)
         print(f"numi-bypass {command}: {detail}", file=sys.stderr)
         return _exit_code_of(error)
 
 
+def _main(words: list[str]) -> int:
+    command = next((word for word in words if not word.startswith("-")), None)
+    parser = _parser(command)
+    options = parser.parse_args(words)
+    if options.version:
+        _print_version()
+        return EXIT_OK
+    if options.command is None:
+        parser.error(f"a command is missing: {', '.join(COMMANDS)}")
+    return _run(options.command, options)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    command = next((word for word in words if not word.startswith("-")), None)
     try:
-        parser = _parser(command)
-        options = parser.parse_args(words)
-        if options.version:
-            _print_version()
-            return EXIT_OK
-        if options.command is None:
-            parser.error(f"a command is missing: {', '.join(COMMANDS)}")
-        return _run(options.command, options)
+        if sys.stdout is None:
+            return EXIT_FAILED
+        code = _main(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader has what it wanted (`| head`): nothing more can be said, and nothing went wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except OSError as error:
+        print(f"numi-bypass: {error.strerror or error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED

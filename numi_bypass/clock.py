@@ -16,7 +16,8 @@ numi_bypass.errors.UncalibratedError: NUMI_ERR_UNCALIBRATED: utc - tai: convert 
 from dataclasses import dataclass
 
 from numi_bypass import errors
-from numi_bypass._ffi import CData, checked, ffi, lib, text
+from numi_bypass._ffi import CData, checked, ffi, lib, text, whole
+from numi_bypass._handle import Handle, Turn
 
 DOMAINS: dict[str, int] = {text(lib.numi_domain_name(domain)): domain for domain in range(int(lib.NUMI_DOMAIN_COUNT))}
 SOURCES: dict[str, int] = {
@@ -67,12 +68,13 @@ class ClockFit:
     bracket_ns: int
 
 
-class Clock:
+class Clock(Handle):
     """A TSC clock, calibrated for `spend_ns` (0: 20 ms) at the start and better with every `sample()`."""
 
     def __init__(self, spend_ns: int = 0) -> None:
         out = ffi.new("struct numi_clock **")
-        checked(lib.numi_clock_open(out, spend_ns))
+        checked(lib.numi_clock_open(out, whole("spend_ns", spend_ns, 0, 10**10)))
+        self._turn = Turn("clock")
         self._clock = ffi.gc(out[0], lib.numi_clock_close)
 
     @property
@@ -82,7 +84,8 @@ class Clock:
 
     def sample(self) -> None:
         """Samples every kernel clock once and fits anew. About once a second keeps the bounds narrow."""
-        checked(lib.numi_clock_sample(self._clock))
+        with self._turn:
+            checked(lib.numi_clock_sample(self._clock))
 
     def _fit(self, domain: str) -> CData:
         fit = lib.numi_clock_fit_of(self._clock, _domain(domain))
@@ -106,7 +109,8 @@ class Clock:
     def now(self, domain: str = "mono") -> int:
         """Now, in nanoseconds of a kernel clock, without a system call."""
         self._fit(domain)
-        return int(lib.numi_clock_now(self._clock, DOMAINS[domain]))
+        with self._turn:
+            return int(lib.numi_clock_now(self._clock, DOMAINS[domain]))
 
     def ticks(self) -> int:
         """The TSC now."""
@@ -120,9 +124,12 @@ class Clock:
         """The same moment on another clock, its bound widened by the conversion's."""
         source = ffi.new("struct numi_stamp *")
         source.ns, source.error_ns = stamp.ns, stamp.error_ns
+        if stamp.source not in SOURCES:
+            raise ValueError(f"source={stamp.source!r}: allowed {', '.join(SOURCES)}")
         source.source, source.domain = SOURCES[stamp.source], _domain(stamp.domain)
         target = ffi.new("struct numi_stamp *")
-        checked(lib.numi_clock_convert(self._clock, source, _domain(domain), target))
+        with self._turn:
+            checked(lib.numi_clock_convert(self._clock, source, _domain(domain), target))
         return Stamp(target.ns, _DOMAIN_NAMES[target.domain], _SOURCE_NAMES[target.source], target.error_ns)
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from numi_bypass._ffi import checked, ffi, lib
+from numi_bypass._ffi import checked, ffi, lib, whole
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def topology() -> list[Cpu]:
 
 def pin(cpu: int) -> None:
     """The calling thread runs on `cpu` only."""
-    checked(lib.numi_core_pin(cpu))
+    checked(lib.numi_core_pin(whole("cpu", cpu, 0, 2**32 - 1)))
 
 
 def unpin() -> None:
@@ -46,7 +46,7 @@ def unpin() -> None:
 
 def fifo(priority: int) -> None:
     """The calling thread runs before all ordinary ones (SCHED_FIFO, 1 to 99); 0 goes back."""
-    checked(lib.numi_core_fifo(priority))
+    checked(lib.numi_core_fifo(whole("priority", priority, 0, 2**32 - 1)))
 
 
 def lock_memory() -> None:

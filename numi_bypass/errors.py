@@ -5,18 +5,27 @@
 ...     nb.Pool(0)
 ... except ValueError as error:
 ...     print(error.name, "-", error.detail)
-NUMI_ERR_ARGUMENT - pool of 0 frames: allowed 1 to 16777216
+NUMI_ERR_ARGUMENT - frame_count=0: allowed a whole number from 1 to 16777216
 """
 
 
 class NumiError(Exception):
     """An error of the core: `code` and `name` as in base/error.h, `detail` with the place and the remedy."""
 
-    def __init__(self, code: int, name: str, detail: str) -> None:
+    def __init__(self, code: int, name: str, detail: str, number: int = 0) -> None:
         super().__init__(f"{name}: {detail}")
         self.code = code
         self.name = name
         self.detail = detail
+        self._number = number
+        if isinstance(self, OSError) and number:
+            OSError.__setattr__(self, "errno", number)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.code, self.name, self.detail, self._number)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}"
 
 
 class ArgumentError(NumiError, ValueError):
@@ -88,6 +97,6 @@ BY_NAME: dict[str, type[NumiError]] = {
 }
 
 
-def exception_of(code: int, name: str, detail: str) -> NumiError:
-    """The exception for a code that the core returned."""
-    return BY_NAME.get(name, NumiError)(code, name, detail)
+def exception_of(code: int, name: str, detail: str, number: int = 0) -> NumiError:
+    """The exception for a code that the core returned; `number` is the errno behind it, if there was one."""
+    return BY_NAME.get(name, NumiError)(code, name, detail, number)

@@ -1,4 +1,4 @@
-"""What this build and this machine can do: probed by trying, not by reading what should be."""
+"""What this build and this machine can do: tried where trying is cheap, else asked of the kernel."""
 
 import ctypes.util
 import errno
@@ -67,7 +67,8 @@ def _cpu() -> Iterator[Feature]:
     yield Feature("cpu", "tsc", True, clock.invariant, note if clock.invariant else f"not invariant; {note}")
     cpus = topology()
     isolated = [str(cpu.cpu) for cpu in cpus if cpu.isolated]
-    note = f"{sum(cpu.allowed for cpu in cpus)} allowed of {len(cpus)} ({info['arch']})"
+    allowed = ",".join(str(cpu.cpu) for cpu in cpus if cpu.allowed)
+    note = f"{allowed} allowed, of {len(cpus)} online ({info['arch']})"
     yield Feature("cpu", "cores", None, True, note)
     yield Feature("cpu", "isolated", None, bool(isolated), ",".join(isolated) or "none (boot with isolcpus=)")
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numi_bypass._ffi import checked, ffi, lib
+from numi_bypass._ffi import checked, ffi, lib, whole
+from numi_bypass._handle import Handle
 
 if TYPE_CHECKING:
     from hdrh.histogram import HdrHistogram
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 HOUR_NS = 3_600_000_000_000
 
 
-class Histogram:
-    """Values 0 to `highest`, kept to `digits` decimal digits; others are counted in `out_of_range`."""
+class Histogram(Handle):
+    """Values 0 to `highest`, kept to `digits` decimal digits; others are counted in `out_of_range`. One writer."""
 
     def __init__(self, highest: int = HOUR_NS, digits: int = 3) -> None:
         self._histogram = ffi.new("struct numi_histogram *")
-        checked(lib.numi_histogram_open(self._histogram, highest, digits))
+        whole("digits", digits, 1, 5)
+        checked(lib.numi_histogram_open(self._histogram, whole("highest", highest, 2, 2**62), digits))
         self._histogram = ffi.gc(self._histogram, lib.numi_histogram_close)
         self.highest = highest
         self.digits = digits
@@ -40,7 +42,10 @@ class Histogram:
 
     def record_many(self, values: "Sequence[int] | NDArray[np.int64]") -> None:
         """Counts each value."""
-        flat = np.ascontiguousarray(values, np.int64)
+        given = np.asarray(values)
+        if given.dtype.kind not in "iu" and given.size:
+            raise TypeError(f"values of {given.dtype}: allowed whole numbers of 64 bits")
+        flat = np.ascontiguousarray(given, np.int64)
         lib.numi_histogram_record_many(self._histogram, ffi.from_buffer("int64_t[]", flat), flat.size)
 
     def reset(self) -> None:
@@ -77,11 +82,12 @@ class Histogram:
     @property
     def counts(self) -> NDArray[np.int64]:
         """A copy of the counts array, laid out as every HdrHistogram library does."""
-        size = self._histogram.counts_count * 8
-        return np.frombuffer(ffi.buffer(self._histogram.counts, size), np.int64).copy()
+        return np.frombuffer(ffi.buffer(self._histogram.counts, self._counts_size()), np.int64).copy()
 
     def percentile(self, percentile: float) -> int:
         """The highest value equal, within the precision, to the one at `percentile` (0 to 100)."""
+        if not 0 <= percentile <= 100:
+            raise ValueError(f"percentile={percentile!r}: allowed 0 to 100")
         return int(lib.numi_histogram_percentile(self._histogram, percentile))
 
     def to_hdrh(self) -> "HdrHistogram":
@@ -99,6 +105,8 @@ class Histogram:
 
     def write_hgrm(self, path: str | os.PathLike[str], *, unit_ns: int = 1) -> None:
         """Writes the percentile distribution that HdrHistogram's plotter reads, values divided by `unit_ns`."""
+        if unit_ns < 1:
+            raise ValueError(f"unit_ns={unit_ns}: allowed 1 and up")
         with Path(path).open("wb") as file:
             self.to_hdrh().output_percentile_distribution(file, unit_ns)
 

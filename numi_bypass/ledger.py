@@ -28,6 +28,11 @@ class Ledger:
     frames: dict[str, int] = field(default_factory=dict)
     messages: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        unknown = (set(self.frames) - set(FRAME_ROWS)) | (set(self.messages) - set(MESSAGE_ROWS))
+        if unknown:
+            raise ValueError(f"no such row: {', '.join(sorted(unknown))}")
+
     @classmethod
     def of(cls, ledger: CData) -> "Ledger":
         """A copy of a C ledger, every row by its name."""

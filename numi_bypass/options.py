@@ -22,12 +22,15 @@ def whole(lowest: int, highest: int) -> Callable[[str], int]:
 
 def power_of_two(lowest: int, highest: int) -> Callable[[str], int]:
     """A power of two in a range."""
-    parse_whole = whole(lowest, highest)
 
     def parse(word: str) -> int:
-        value = parse_whole(word)
-        if value & (value - 1):
-            raise argparse.ArgumentTypeError(f"{word!r}: allowed a power of two from {lowest} to {highest}")
+        allowed = f"{word!r}: allowed a power of two from {lowest} to {highest}"
+        try:
+            value = int(word)
+        except ValueError:
+            raise argparse.ArgumentTypeError(allowed) from None
+        if not lowest <= value <= highest or value & (value - 1):
+            raise argparse.ArgumentTypeError(allowed)
         return value
 
     return parse

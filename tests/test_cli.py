@@ -36,10 +36,10 @@ def test_version_and_help() -> None:
         (["nonsense"], "nonsense"),
         (["bench", "nonsense"], "nonsense"),
         (["bench", "pool-soak", "--pool", "0"], "--pool: '0': allowed a whole number from 1"),
-        (["bench", "pool-soak", "--frame", "100"], "allowed a whole number from 128"),
+        (["bench", "pool-soak", "--frame", "100"], "allowed a power of two from 128"),
         (["bench", "pool-soak", "--frame", "1000"], "allowed a power of two"),
         (["bench", "pool-soak", "--rounds", "many"], "'many'"),
-        (["bench", "pool-soak", "--pool", "8"], "--batch 64: allowed 1 to --pool (8)"),
+        (["bench", "pool-soak", "--pool", "8", "--batch", "64"], "--batch 64: allowed 1 to --pool (8)"),
         (["features", "--colour"], "--colour"),
     ],
 )
@@ -88,18 +88,28 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_ctrl_c_shows_what_was_measured_so_far() -> None:
+def interrupted_soak(after_s: float) -> tuple[int, str, str]:
+    """Ctrl-C so long after the soak's pool was mapped."""
     words = [sys.executable, "-c", INTERRUPTIBLE, "bench", "pool-soak", "--rounds", str(10**11)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        # Past the imports, inside the soak: the pool's mapping shows it.
         while process.poll() is None and not has_large_mapping(process.pid):
             time.sleep(0.05)
-        time.sleep(0.5)
+        time.sleep(after_s)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate()
-    assert process.returncode == 130, errors
-    assert key_values(out.splitlines()[-1])["status"] == "interrupted"
-    assert "Traceback" not in errors
+    return process.returncode, out, errors
+
+
+def test_ctrl_c_shows_what_was_measured_so_far() -> None:
+    # On a loaded machine the first signal may come before the first round.
+    for after_s in (0.5, 2, 8, 20):
+        code, out, errors = interrupted_soak(after_s)
+        assert (code, errors, len(out.splitlines())) == (130, "", 1)
+        last = key_values(out)
+        assert last["status"] == "interrupted"
+        if "operations" in last:
+            break
+    assert int(last["operations"]) > 0
 
 
 def has_large_mapping(pid: int) -> bool:

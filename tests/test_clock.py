@@ -74,5 +74,5 @@ def test_unknown_domains_are_refused(clock: nb.Clock) -> None:
             call("lunar")
     with pytest.raises(ValueError, match="keeps no"):
         clock.now("phc")
-    with pytest.raises(nb.errors.ArgumentError, match="allowed 0 to 10 s"):
+    with pytest.raises(nb.errors.ArgumentError, match="allowed a whole number from 0 to 10000000000"):
         nb.Clock(spend_ns=10**11)

@@ -19,6 +19,8 @@ def test_percentiles_agree_with_the_sorted_values(recorded: list[int], digits: i
     histogram = nb.Histogram(HIGHEST, digits)
     histogram.record_many(recorded)
     assert histogram.percentile(percentile) == model.percentile(recorded, percentile, digits)
+    if percentile:
+        assert histogram.percentile(percentile) == histogram.to_hdrh().get_value_at_percentile(percentile)
     assert (len(histogram), histogram.min, histogram.max) == (len(recorded), min(recorded), max(recorded))
 
 
@@ -87,3 +89,13 @@ def test_only_equals_add() -> None:
 def test_size_is_as_documented() -> None:
     assert nb.Histogram().counts.nbytes == 264 * 1024 or nb.Histogram().counts.nbytes // 1024 == 264
     assert nb.Histogram(digits=2).counts.nbytes // 1024 == 36
+
+
+def test_only_whole_numbers_are_recorded_and_only_percentiles_asked() -> None:
+    histogram = nb.Histogram(1000)
+    for wrong in ([0.4, 0.9], [float("nan")], ["1"]):
+        with pytest.raises(TypeError, match="allowed whole numbers"):
+            histogram.record_many(wrong)  # type: ignore[arg-type]
+    for percentile in (float("nan"), -1, 101):
+        with pytest.raises(ValueError, match="allowed 0 to 100"):
+            histogram.percentile(percentile)

@@ -1,4 +1,6 @@
+import errno
 import os
+import pickle
 import subprocess
 import sys
 from collections import deque
@@ -191,3 +193,54 @@ def test_stalls_are_counted() -> None:
         ring.pop(1)
         ring.push(np.zeros(3, np.uint64))
         assert ring.stalls == (1, 1)
+
+
+def test_records_hold_no_python_objects(path: Path) -> None:
+    nb.Ring.create(path, np.uint64, 8)
+    for wrong in (object, np.dtype([("a", "O"), ("b", "u8")]), None, np.dtype(("<u8", (4,)))):
+        for use in (
+            lambda w: nb.Ring(w, 8),
+            lambda w: nb.Ring.attach(path, "pop", w),
+            lambda w: nb.Ring.create(path, w, 8),
+        ):
+            with pytest.raises(TypeError, match="without Python objects"):
+                use(wrong)
+
+
+def test_a_second_thread_on_an_end_is_refused() -> None:
+    ring = nb.Ring(np.uint64, 8)
+    with ring._push_turn:
+        ring.pop(1)
+        for use in (lambda: ring.push(np.zeros(1, np.uint64)), ring.close):
+            with pytest.raises(nb.errors.BusyError, match="push end is in use"):
+                use()
+
+
+def test_a_forked_child_is_refused() -> None:
+    ring = nb.Ring(np.uint64, 8)
+    child = os.fork()
+    if child == 0:
+        try:
+            ring.pop(1)
+        except nb.errors.BusyError:
+            os._exit(7)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_a_file_with_room_behind_it_is_mapped_only_as_far_as_the_ring_goes(path: Path) -> None:
+    nb.Ring.create(path, np.uint64, 8)
+    os.truncate(path, 64 << 20)
+    nb.Ring.attach(path, "both", np.uint64).close()
+    assert path.stat().st_blocks < 1000
+    assert sorted(path.parent.iterdir()) == [path]
+
+
+def test_errors_are_told_as_the_system_tells_them(path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        nb.Ring.attach(os.fsencode(path) + b"\xff", "pop", np.uint64)
+    assert caught.value.errno == errno.ENOENT
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again), again.errno) == (type(caught.value), str(caught.value), errno.ENOENT)
+    with pytest.raises(ValueError, match="zero byte"):
+        nb.Ring.create("a\0b", np.uint64, 8)

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "base/error.h"
@@ -68,7 +67,8 @@ int numi_clock_kernel_ns(uint32_t domain, int64_t *ns) {
         return numi_error_set(NUMI_ERR_ARGUMENT, "clock domain %s: the kernel keeps none such",
                               numi_domain_name(domain));
     *ns = read_kernel(index);
-    return NUMI_OK;
+    return *ns < 0 ? numi_error_set_errno(errno, "reading clock %s", numi_domain_name(domain))
+                   : NUMI_OK;
 }
 
 static struct sample take_sample(int index) {

@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -55,10 +53,12 @@ int numi_core_fifo(uint32_t priority) {
 }
 
 int numi_core_lock_memory(void) {
-    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
-        return numi_error_set_errno(
-            errno, "locking memory (give CAP_IPC_LOCK or raise the memlock limit: ulimit -l)");
-    return NUMI_OK;
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) == 0)
+        return NUMI_OK;
+    /* Beyond the memlock limit it is ENOMEM: a permission, all the same. */
+    return numi_error_set_errno(
+        errno == ENOMEM ? EPERM : errno,
+        "locking memory (give CAP_IPC_LOCK or raise the memlock limit: ulimit -l)");
 }
 
 int numi_core_unlock_memory(void) {

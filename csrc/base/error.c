@@ -6,6 +6,7 @@
 #include <string.h>
 
 static _Thread_local char detail[512];
+static _Thread_local int number;
 
 #define NAME_CASE(name, code, message)                                                             \
     case name:                                                                                     \
@@ -28,7 +29,12 @@ const char *numi_error_detail(void) {
     return detail;
 }
 
+int numi_error_number(void) {
+    return number;
+}
+
 int numi_error_set(int code, const char *format, ...) {
+    number = 0;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(detail, sizeof detail, format, arguments);
@@ -58,6 +64,7 @@ static int code_of_errno(int error_number) {
 }
 
 int numi_error_set_errno(int error_number, const char *format, ...) {
+    number = error_number;
     va_list arguments;
     va_start(arguments, format);
     int length = vsnprintf(detail, sizeof detail, format, arguments);

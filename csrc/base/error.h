@@ -37,6 +37,9 @@ NUMI_API const char *numi_error_message(int code);
  * until the next failing call of the same thread. */
 NUMI_API const char *numi_error_detail(void);
 
+/* The errno behind the last failing call of this thread; 0 where it was no system call. */
+NUMI_API int numi_error_number(void);
+
 #ifndef NUMI_CDEF
 
 /* Keeps the detail for this thread and returns `code`, so that `return numi_error_set(...)` reads

@@ -1,9 +1,9 @@
 /* Hot-path guard: in a guard build (-Dguard=true) an allocation between enter and exit aborts with
  * a backtrace.
  *
- * Every allocating name of libc is wrapped at link time, because what libc calls inside itself is
- * not seen: strdup's malloc never passes the wrapper of malloc. In all other builds enter and exit
- * are nothing. */
+ * The allocating names of libc that a C core may come by (meson.build lists them) are wrapped at
+ * link time, because what libc calls inside itself is not seen: strdup's malloc never passes the
+ * wrapper of malloc. In all other builds enter and exit are nothing. */
 #ifndef NUMI_BASE_GUARD_H
 #define NUMI_BASE_GUARD_H
 

@@ -104,7 +104,7 @@ int64_t numi_histogram_percentile(const struct numi_histogram *histogram, double
         return 0;
     double clipped = percentile < 0 ? 0 : percentile > 100 ? 100 : percentile;
     /* A double cannot count beyond 2^53: rounding must not ask for more records than there are. */
-    double total = (double)histogram->total_count, rounded = clipped / 100 * total + 0.5;
+    double total = (double)histogram->total_count, rounded = clipped * total / 100 + 0.5;
     int64_t wanted = rounded >= total ? histogram->total_count : (int64_t)rounded;
     if (wanted < 1)
         wanted = 1;

@@ -1,8 +1,11 @@
 /* The ledgers: what came in is what went out, by name, with no remainder.
  *
- *   frames:    received = delivered + duplicate + stale + control + held + out_of_window +
- * malformed + not_ours + queue_full messages:  carried  = new + duplicate + stale + held +
- * out_of_window pool:      size     = available + held + lent
+ *   frames:   received = delivered + duplicate + stale + control + held
+ *                      + out_of_window + malformed + not_ours + queue_full
+ *
+ *   messages: carried = new + duplicate + stale + held + out_of_window
+ *
+ *   pool:     size = available + held + lent
  *
  * A run whose remainder is not zero has failed. What the kernel or the NIC dropped never was
  * received: it stands in rows of the port's own. `held` is a level (frames waiting now), all others

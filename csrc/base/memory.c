@@ -67,10 +67,10 @@ static void *map_pages(uint64_t size, uint32_t pages) {
 }
 
 static void explain_fallback(struct numi_memory *memory, uint32_t pages, uint64_t size, int error) {
-    snprintf(memory->fallback, sizeof memory->fallback,
-             "%llu pages of %s: %s (reserve them: vm.nr_hugepages)",
+    snprintf(memory->fallback, sizeof memory->fallback, "%llu pages of %s: %s (reserve them: %s)",
              (unsigned long long)(size / page_size_of(pages)), numi_pages_name(pages),
-             strerror(error));
+             strerror(error),
+             pages == NUMI_PAGES_1G ? "hugepagesz=1G hugepages=N at boot" : "vm.nr_hugepages");
 }
 
 /* From the kind asked for down to one that can be had. */
@@ -149,8 +149,9 @@ int numi_memory_open(struct numi_memory *memory, uint64_t size, uint32_t pages, 
         return numi_error_set(NUMI_ERR_ARGUMENT, "memory of %llu bytes: allowed 1 to 2^46",
                               (unsigned long long)size);
     if (pages >= NUMI_PAGES_COUNT || node < NUMI_NODE_ANY || node >= NUMI_CPU_MAX)
-        return numi_error_set(NUMI_ERR_ARGUMENT, "memory with pages=%u node=%d: no such kind",
-                              pages, node);
+        return numi_error_set(NUMI_ERR_ARGUMENT,
+                              "memory with pages=%u node=%d: allowed pages 0 to %d, node -1 to %d",
+                              pages, node, NUMI_PAGES_COUNT - 1, NUMI_CPU_MAX - 1);
     int code = map_or_fall_back(memory, size, pages);
     if (code == NUMI_OK && node != NUMI_NODE_ANY)
         code = bind_to_node(memory, node);

@@ -212,26 +212,30 @@ int64_t numi_hot_send(struct numi_ring *ring, uint32_t cpu, uint64_t count, uint
         return code;
     numi_guard_enter();
     uint64_t sent = 0, next = numi_ticks();
-    for (; sent < count && next < deadline_ticks; sent++) {
+    int pushed = 1;
+    while (sent < count && pushed == 1) {
         uint64_t now;
         while ((now = numi_ticks()) < next)
             numi_pause();
         /* After a preemption: go on from now, do not make up for lost time in a burst. */
         next = now + gap_ticks;
-        while (numi_ring_push(&ring->push, &now, sizeof now) == 0 && numi_ticks() < deadline_ticks)
+        while ((pushed = numi_ring_push(&ring->push, &now, sizeof now)) == 0 &&
+               numi_ticks() < deadline_ticks)
             numi_pause();
+        sent += pushed == 1;
     }
     numi_guard_exit();
     numi_core_unpin();
     return (int64_t)sent;
 }
 
-/* 1 when a record came, 0 when the deadline came first. */
-static int pop_until(struct numi_ring *ring, uint64_t *record, uint64_t deadline_ticks) {
-    while (numi_ring_pop(&ring->pop, record, sizeof *record) == 0)
+/* Whether a record came before the deadline. */
+static bool pop_until(struct numi_ring *ring, uint64_t *record, uint64_t deadline_ticks) {
+    int popped;
+    while ((popped = numi_ring_pop(&ring->pop, record, sizeof *record)) == 0)
         if (NUMI_UNLIKELY(numi_ticks() > deadline_ticks))
-            return 0;
-    return 1;
+            return false;
+    return popped == 1;
 }
 
 int64_t numi_hot_receive(struct numi_ring *ring, uint32_t cpu, struct numi_histogram *windows,
@@ -281,7 +285,7 @@ int64_t numi_hot_stream_pop(struct numi_ring *ring, uint32_t cpu, uint64_t count
     uint64_t record = 0, first = 0;
     bool right = true;
     for (uint64_t expected = 0; expected < count && right; expected++) {
-        right = pop_until(ring, &record, deadline_ticks) == 1 && record == expected;
+        right = pop_until(ring, &record, deadline_ticks) && record == expected;
         if (expected == 0)
             first = numi_ticks();
     }

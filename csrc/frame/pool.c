@@ -57,7 +57,7 @@ int numi_pool_open(struct numi_pool *pool, uint32_t frame_count, uint32_t frame_
 
 void numi_pool_close(struct numi_pool *pool) {
     numi_memory_close(&pool->memory);
-    pool->frame_count = pool->available = pool->lent = 0;
+    pool->frame_count = pool->available = pool->held = pool->lent = 0;
 }
 
 int numi_pool_take_batch(struct numi_pool *pool, uint32_t *indices, uint32_t count) {
@@ -79,14 +79,14 @@ static int move(struct numi_pool *pool, uint32_t index, uint8_t from, uint8_t to
     if (index >= pool->frame_count)
         return numi_error_set(NUMI_ERR_FOREIGN, "frame %u of a pool of %u", index,
                               pool->frame_count);
-    uint32_t held = pool->frame_count - pool->available - pool->lent;
-    bool none_left = from == NUMI_FRAME_HELD ? held == 0 : pool->lent == 0;
+    bool none_left = from == NUMI_FRAME_HELD ? pool->held == 0 : pool->lent == 0;
     if (none_left || (NUMI_CHECKS && pool->frames[index].state != from))
         return numi_error_set(NUMI_ERR_DOUBLE_GIVE, "frame %u is not %s", index,
                               from == NUMI_FRAME_HELD ? "held" : "lent");
     if (NUMI_CHECKS)
         pool->frames[index].state = to;
     pool->lent += (uint32_t)lent_change;
+    pool->held -= (uint32_t)lent_change;
     return NUMI_OK;
 }
 
@@ -102,7 +102,7 @@ void numi_pool_ledger(const struct numi_pool *pool, struct numi_pool_ledger *led
     *ledger = (struct numi_pool_ledger){
         .size = pool->frame_count,
         .available = pool->available,
-        .held = pool->frame_count - pool->available - pool->lent,
+        .held = pool->held,
         .lent = pool->lent,
         .misses = pool->misses,
         .return_drops = pool->return_drops,

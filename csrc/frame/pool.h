@@ -32,6 +32,7 @@ struct numi_pool {
     struct numi_frame *frames;
     uint8_t *slots;
     uint32_t available;
+    uint32_t held; /* counted for itself, not derived: else the ledger could not fail */
     uint32_t lent;
     uint32_t frame_count;
     uint32_t slot_shift; /* log2 of frame_size */
@@ -92,6 +93,7 @@ static inline struct numi_frame *numi_pool_take(struct numi_pool *pool) {
         return NULL;
     }
     uint32_t index = pool->free_indices[--pool->available];
+    pool->held++;
     if (NUMI_CHECKS)
         numi_pool_check_taken(pool, index);
     return &pool->frames[index];
@@ -103,12 +105,12 @@ static inline int numi_pool_give(struct numi_pool *pool, uint32_t index) {
         pool->return_drops++;
         return NUMI_ERR_FOREIGN;
     }
-    if (NUMI_UNLIKELY(pool->available + pool->lent >= pool->frame_count) ||
-        (NUMI_CHECKS && !numi_pool_check_given(pool, index))) {
+    if (NUMI_UNLIKELY(pool->held == 0) || (NUMI_CHECKS && !numi_pool_check_given(pool, index))) {
         pool->return_drops++;
         return NUMI_ERR_DOUBLE_GIVE;
     }
     pool->free_indices[pool->available++] = index;
+    pool->held--;
     return NUMI_OK;
 }
 

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -95,18 +97,27 @@ static int fill_file(int file, const char *path, uint32_t record_size, uint32_t 
     return NUMI_OK;
 }
 
-int numi_ring_create_file(const char *path, uint32_t record_size, uint32_t record_count) {
-    int code = check_options(record_size, record_count);
-    if (code != NUMI_OK)
-        return code;
-    int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+/* Under a name of its own until it is whole: a peer that polls for the file never sees half of it.
+ */
+static int create_whole(const char *path, uint32_t record_size, uint32_t record_count) {
+    char draft[PATH_MAX];
+    int length = snprintf(draft, sizeof draft, "%s.%d.draft", path, (int)getpid());
+    if (length < 0 || (size_t)length >= sizeof draft)
+        return numi_error_set_errno(ENAMETOOLONG, "ring file %s", path);
+    int file = open(draft, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (file < 0)
         return numi_error_set_errno(errno, "ring file %s", path);
-    code = fill_file(file, path, record_size, record_count);
+    int code = fill_file(file, path, record_size, record_count);
     close(file);
-    if (code != NUMI_OK)
-        unlink(path);
+    if (code == NUMI_OK && link(draft, path) != 0)
+        code = numi_error_set_errno(errno, "ring file %s", path);
+    unlink(draft);
     return code;
+}
+
+int numi_ring_create_file(const char *path, uint32_t record_size, uint32_t record_count) {
+    int code = check_options(record_size, record_count);
+    return code == NUMI_OK ? create_whole(path, record_size, record_count) : code;
 }
 
 /* Byte 1 of the file stands for the push end, byte 2 for the pop end. */
@@ -147,31 +158,46 @@ static int check_head(const struct numi_ring_shared *head, uint64_t file_size, c
     if (file_size < shared_size(head->record_size, head->record_count))
         return numi_error_set(NUMI_ERR_CORRUPT, "%s: ring file cut short at %llu bytes", path,
                               (unsigned long long)file_size);
-    uint64_t held = head->pushed - head->popped;
-    if (held > head->record_count)
+    return NUMI_OK;
+}
+
+static int check_cursors(const struct numi_ring_shared *head, const char *path) {
+    if (head->pushed - head->popped > head->record_count)
         return numi_error_set(NUMI_ERR_CORRUPT, "%s: ring cursors contradict each other", path);
     return NUMI_OK;
 }
 
-static int map_file(struct numi_ring *ring, const char *path, uint32_t ends) {
+/* The head is checked on a private copy before anything is mapped, the cursors on what is mapped.
+ */
+static int read_head(const struct numi_ring *ring, const char *path,
+                     struct numi_ring_shared *head) {
     struct stat status;
     if (fstat(ring->file, &status) != 0)
         return numi_error_set_errno(errno, "ring file %s", path);
-    if ((uint64_t)status.st_size < sizeof(struct numi_ring_shared))
+    ssize_t got = pread(ring->file, head, sizeof *head, 0);
+    if (got < 0)
+        return numi_error_set_errno(errno, "ring file %s: reading its head", path);
+    if ((size_t)got < sizeof *head)
         return numi_error_set(NUMI_ERR_CORRUPT, "%s: too short for a ring file (%lld bytes)", path,
                               (long long)status.st_size);
-    void *base = mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_POPULATE, ring->file, 0);
+    return check_head(head, (uint64_t)status.st_size, path);
+}
+
+static int map_file(struct numi_ring *ring, const char *path, uint32_t ends) {
+    struct numi_ring_shared head;
+    int code = read_head(ring, path, &head);
+    if (code != NUMI_OK)
+        return code;
+    uint64_t size = shared_size(head.record_size, head.record_count);
+    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->file, 0);
     if (base == MAP_FAILED)
         return numi_error_set_errno(errno, "ring file %s: mapping it", path);
     ring->memory.base = base;
-    ring->memory.size = (uint64_t)status.st_size;
+    ring->memory.size = size;
     const struct numi_ring_shared *shared = base;
-    struct numi_ring_shared head;
-    memcpy(&head, shared, offsetof(struct numi_ring_shared, pushed));
     head.pushed = atomic_load_explicit(&shared->pushed, memory_order_acquire);
     head.popped = atomic_load_explicit(&shared->popped, memory_order_acquire);
-    int code = check_head(&head, ring->memory.size, path);
+    code = check_cursors(&head, path);
     if (code == NUMI_OK)
         bind_sides(ring, &head, ends);
     return code;

@@ -91,7 +91,7 @@ struct numi_ring_side {
     uint64_t own;   /* this end's cursor, as published; written last, else it costs a nanosecond */
     uint64_t limit; /* push: popped as last seen, plus the record count; pop: pushed as last seen */
     uint64_t mask;  /* record count - 1 */
-    uint64_t stalls; /* pushes that found it full, pops that found it empty */
+    uint64_t stalls; /* pushes and pops that got less than they asked for */
 } NUMI_ALIGNED(NUMI_SHARING_SIZE);
 
 struct numi_ring {
@@ -117,9 +117,9 @@ NUMI_API int numi_ring_open(struct numi_ring **out, uint32_t record_size, uint32
 NUMI_API int numi_ring_create_file(const char *path, uint32_t record_size, uint32_t record_count);
 
 /* Attaches to one end of a ring file (or both), where the last holder of that end left off. The
- * kernel drops the claim when the process ends, however it ends. NUMI_ERR_BUSY: another process
- * holds the end; NUMI_ERR_CORRUPT, NUMI_ERR_VERSION, NUMI_ERR_NOT_FOUND, NUMI_ERR_PERMISSION. The
- * file must not be cut short while attached. */
+ * kernel drops the claim when the process ends, however it ends; a forked child holds it too.
+ * NUMI_ERR_BUSY: another process holds the end; NUMI_ERR_CORRUPT, NUMI_ERR_VERSION,
+ * NUMI_ERR_NOT_FOUND, NUMI_ERR_PERMISSION. The file must not be cut short while attached. */
 NUMI_API int numi_ring_attach_file(struct numi_ring **out, const char *path, uint32_t ends);
 
 NUMI_API void numi_ring_close(struct numi_ring *ring);
@@ -136,7 +136,8 @@ NUMI_API uint64_t numi_ring_size(const struct numi_ring *ring);
 NUMI_API uint64_t numi_ring_record_count(const struct numi_ring *ring);
 NUMI_API uint32_t numi_ring_record_size(const struct numi_ring *ring);
 
-/* Pushes that found it full and pops that found it empty, by this handle. */
+/* Pushes that found less room than they asked for, pops that found fewer records, by this handle.
+ */
 NUMI_API uint64_t numi_ring_push_stalls(const struct numi_ring *ring);
 NUMI_API uint64_t numi_ring_pop_stalls(const struct numi_ring *ring);
 

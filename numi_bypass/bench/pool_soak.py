@@ -23,11 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bytes a frame, a power of two",
     )
     parser.add_argument("--rounds", type=whole(1, 10**12), default=10000, help="rounds of taking and giving a batch")
-    parser.add_argument("--batch", type=whole(1, 4096), default=64, help="frames taken at once")
+    parser.add_argument("--batch", type=whole(1, 4096), help="frames taken at once (default: 64, or the whole pool)")
 
 
 def run(options: argparse.Namespace, report: Report, quick: bool) -> None:
     """Soak the pool and settle its ledger."""
+    options.batch = options.batch or min(64, options.pool)
     if options.batch > options.pool:
         raise CommandError(f"pool-soak: --batch {options.batch}: allowed 1 to --pool ({options.pool})", EXIT_USAGE)
     with Pool(options.pool, options.frame) as pool:

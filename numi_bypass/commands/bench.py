@@ -41,7 +41,8 @@ def _run_scenario(name: str, options: argparse.Namespace, quick: bool, echo: boo
     try:
         _module(name).run(options, report, quick)
     except KeyboardInterrupt:
-        report.finish("interrupted")
+        if report.status == "running":
+            report.finish("interrupted")
     return report
 
 
@@ -55,9 +56,10 @@ def _list(as_json: bool) -> int:
 
 
 def _exit_code(reports: list[Report]) -> int:
-    if any(report.status == "interrupted" for report in reports):
-        return EXIT_INTERRUPTED
-    return EXIT_OK if all(report.status == "ok" for report in reports) else EXIT_FAILED
+    states = {report.status for report in reports}
+    if "failed" in states:
+        return EXIT_FAILED
+    return EXIT_INTERRUPTED if "interrupted" in states else EXIT_OK
 
 
 def run(options: argparse.Namespace) -> int:
@@ -78,5 +80,6 @@ def run(options: argparse.Namespace) -> int:
         json.dump({"scenarios": documents} if quick else documents[0], sys.stdout, indent=2)
         print()
     elif quick:
-        print(f"scenarios={len(reports)} status={'ok' if code == EXIT_OK else 'failed'}")
+        status = {EXIT_OK: "ok", EXIT_INTERRUPTED: "interrupted"}.get(code, "failed")
+        print(f"scenarios={len(reports)} status={status}")
     return code

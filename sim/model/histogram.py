@@ -22,5 +22,5 @@ def highest_equal(value: int, digits: int) -> int:
 def percentile(values: Sequence[int], wanted: float, digits: int) -> int:
     """The value at a percentile, as coarse as the histogram keeps it."""
     ranked = sorted(values)
-    rank = max(1, math.floor(wanted / 100 * len(ranked) + 0.5))
+    rank = max(1, math.floor(wanted * len(ranked) / 100 + 0.5))
     return highest_equal(ranked[rank - 1], digits)

@@ -49,7 +49,7 @@ static int64_t naive_percentile(const int64_t *values, int64_t count, double per
                                 uint64_t sub_bucket_count) {
     if (count == 0)
         return 0;
-    int64_t wanted = (int64_t)(percentile / 100 * (double)count + 0.5);
+    int64_t wanted = (int64_t)(percentile * (double)count / 100 + 0.5);
     return (int64_t)highest_equivalent((uint64_t)values[wanted < 1 ? 0 : wanted - 1],
                                        sub_bucket_count);
 }
