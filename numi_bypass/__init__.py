@@ -14,17 +14,25 @@ if TYPE_CHECKING:
     from numi_bypass.cores import Faults, faults, fifo, lock_memory, pin, topology, unlock_memory, unpin
     from numi_bypass.histogram import Histogram
     from numi_bypass.ledger import Ledger
+    from numi_bypass.make import Cut, LineFaults, MadeDay, Packing, make_itch
     from numi_bypass.pool import Lease, Pool
+    from numi_bypass.reading import Events, Raw, read
     from numi_bypass.ring import Ring
 
 _HOMES = {
     "Clock": "clock",
     "ClockFit": "clock",
+    "Cut": "make",
+    "Events": "reading",
     "Faults": "cores",
     "Histogram": "histogram",
     "Lease": "pool",
     "Ledger": "ledger",
+    "LineFaults": "make",
+    "MadeDay": "make",
+    "Packing": "make",
     "Pool": "pool",
+    "Raw": "reading",
     "Ring": "ring",
     "Stamp": "clock",
     "build_info": "build",
@@ -32,7 +40,9 @@ _HOMES = {
     "faults": "cores",
     "fifo": "cores",
     "lock_memory": "cores",
+    "make_itch": "make",
     "pin": "cores",
+    "read": "reading",
     "topology": "cores",
     "unlock_memory": "cores",
     "unpin": "cores",
@@ -41,11 +51,17 @@ _HOMES = {
 __all__ = [
     "Clock",
     "ClockFit",
+    "Cut",
+    "Events",
     "Faults",
     "Histogram",
     "Lease",
     "Ledger",
+    "LineFaults",
+    "MadeDay",
+    "Packing",
     "Pool",
+    "Raw",
     "Ring",
     "Stamp",
     "build_info",
@@ -54,7 +70,9 @@ __all__ = [
     "faults",
     "fifo",
     "lock_memory",
+    "make_itch",
     "pin",
+    "read",
     "topology",
     "unlock_memory",
     "unpin",
@@ -62,6 +80,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("numi-bypass")
     if name == "errors":
         return import_module("numi_bypass.errors")
     if name in _HOMES:

@@ -51,13 +51,6 @@ const struct numi_itch_type *numi_itch_type_at(uint32_t index) {
     return index < NUMI_ITCH_TYPE_COUNT ? &types[index] : NULL;
 }
 
-int numi_itch_index_of(uint8_t letter) {
-    for (int index = 0; index < NUMI_ITCH_TYPE_COUNT; index++)
-        if (types[index].letter == letter)
-            return index;
-    return -1;
-}
-
 /* ---- Native records. */
 
 #define GET_U16(to, from, size)        (to) = numi_be16(from)
@@ -185,6 +178,10 @@ __attribute__((constructor)) static void make_shapes(void) {
         shape_type(index, &types[index]);
 }
 
+int numi_itch_index_of(uint8_t letter) {
+    return shapes[letter].size == 0 ? -1 : shapes[letter].index;
+}
+
 int numi_itch_check(const uint8_t *message, uint64_t size) {
     if (size == 0)
         return NUMI_ITCH_EMPTY;
@@ -265,6 +262,17 @@ __attribute__((noinline, cold)) static uint32_t meet(struct numi_itch_decoder *d
     return index;
 }
 
+static inline uint32_t instrument_of(struct numi_itch_decoder *decoder, const uint8_t *message,
+                                     const struct shape *shape) {
+    uint16_t locate = numi_be16(message + 1);
+    uint32_t known = decoder->instrument_of[locate];
+    return NUMI_LIKELY((int32_t)known > 0) ? known - 1 : meet(decoder, message, shape, locate);
+}
+
+uint32_t numi_itch_instrument(struct numi_itch_decoder *decoder, const uint8_t *message) {
+    return instrument_of(decoder, message, &shapes[message[0]]);
+}
+
 static inline uint64_t field_ending_at(const uint8_t *message, uint8_t end, uint64_t mask) {
     return numi_be64(message + end - 8) & mask;
 }
@@ -274,11 +282,7 @@ static inline uint64_t field_ending_at(const uint8_t *message, uint8_t end, uint
 static inline void decode(struct numi_itch_decoder *decoder, const struct shape *shape,
                           const uint8_t *message, uint64_t sequence, int64_t rx_ns, uint16_t flags,
                           struct numi_event *event) {
-    uint16_t locate = numi_be16(message + 1);
-    uint32_t known = decoder->instrument_of[locate];
-    uint32_t instrument = known - 1;
-    if (NUMI_UNLIKELY((int32_t)known <= 0))
-        instrument = meet(decoder, message, shape, locate);
+    event->instrument = instrument_of(decoder, message, shape);
     event->sequence = sequence;
     event->order = field_ending_at(message, shape->order_end, shape->order_mask);
     event->price = (int64_t)field_ending_at(message, shape->price_end, shape->price_mask);
@@ -286,7 +290,6 @@ static inline void decode(struct numi_itch_decoder *decoder, const struct shape 
     event->aux = field_ending_at(message, shape->aux_end, shape->aux_mask);
     event->exchange_ns = numi_be64(message + 3) & mask_of(6);
     event->rx_ns = rx_ns;
-    event->instrument = instrument;
     event->kind = message[0];
     event->side = side_of[message[shape->side_at]] | shape->no_side;
     uint16_t hidden = (message[shape->printable_at] == 'N') & shape->hides_volume;

@@ -250,6 +250,10 @@ struct numi_itch_decoder {
 NUMI_API int numi_itch_decoder_open(struct numi_itch_decoder **out);
 NUMI_API void numi_itch_decoder_close(struct numi_itch_decoder *decoder);
 
+/* The instrument of a checked message: makes one of its locate, and keeps the symbol, where either
+ * is new. */
+NUMI_API uint32_t numi_itch_instrument(struct numi_itch_decoder *decoder, const uint8_t *message);
+
 /* Decodes one message into `event` and returns 1; 0 where it is none, which is counted by reason.
  * `flags` are the stamp's bits. */
 NUMI_API int numi_itch_decode_event(struct numi_itch_decoder *decoder, const uint8_t *message,

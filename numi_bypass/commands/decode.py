@@ -1,0 +1,276 @@
+"""`numi-bypass decode`: files of exchange traffic as rows on the terminal, or as Parquet, CSV or JSON lines."""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numi_bypass import errors, reading
+from numi_bypass.cli import EXIT_FAILED, EXIT_OK
+from numi_bypass.options import whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from numi_bypass.tables import TableWriter
+
+Piece = dict[str, NDArray[Any]]
+"""Rows by type letter; events are under the empty letter."""
+
+
+def _day(word: str) -> date:
+    try:
+        return date.fromisoformat(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r}: allowed a day as YYYY-MM-DD") from None
+
+
+def _types(word: str) -> list[str]:
+    chosen = word.split(",")
+    unknown = [letter for letter in chosen if letter not in reading.letters()]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r}: allowed {','.join(reading.letters())}")
+    return chosen
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which files, which rows, and where to."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="pcap, pcapng or bare ITCH; plain, gzip or zstd")
+    parser.add_argument("--schema", choices=["raw", "events"], default="raw", help="every field, or the 64-byte events")
+    parser.add_argument("--out", help="a folder (one Parquet file a type), or a name in .parquet, .csv or .jsonl")
+    parser.add_argument("--type", type=_types, help="only these types, as A,F")
+    parser.add_argument("--symbol", action="append", help="only this symbol; may be given again")
+    parser.add_argument("--limit", type=whole(0, 2**63 - 1), help="at most so many rows")
+    parser.add_argument("--date", type=_day, help="the New York day, where the file does not say it")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+class Progress:
+    """Rate and time left, on a terminal only."""
+
+    def __init__(self, source: reading.Source) -> None:
+        self._source = source
+        self._started = self._shown = time.monotonic()
+        self._on = sys.stderr.isatty()
+
+    def show(self, rows: int) -> None:
+        """At most five times a second."""
+        now = time.monotonic()
+        if not self._on or now - self._shown < 0.2:
+            return
+        self._shown = now
+        done, size = self._source.progress()
+        elapsed = now - self._started
+        left = f", {elapsed * (size - done) / done:.0f} s left" if 0 < done <= size else ""
+        sys.stderr.write(f"\r{rows:,} messages, {rows / elapsed / 1e6:.2f} M/s{left}\x1b[K")
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self._on:
+            sys.stderr.write("\r\x1b[K")
+
+
+class Selection:
+    """Which rows are wanted."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._types = options.type
+        self._symbols = [symbol.encode() for symbol in options.symbol] if options.symbol else None
+        self.left: int | None = options.limit
+
+    def _instruments(self, source: reading.Source) -> NDArray[np.bool_]:
+        """Whether each instrument is wanted; the last place is for messages of none."""
+        assert self._symbols is not None
+        return np.append(np.isin(source.symbols, self._symbols), False)
+
+    def events(self, source: reading.Source, rows: NDArray[Any]) -> NDArray[Any]:
+        """The wanted ones of a batch."""
+        keep = np.ones(len(rows), bool)
+        if self._types is not None:
+            keep &= np.isin(rows["kind"], [ord(letter) for letter in self._types])
+        if self._symbols is not None:
+            keep &= self._instruments(source)[rows["instrument"]]
+        return self._limited(rows[keep] if not keep.all() else rows)
+
+    def records(self, source: reading.Source, piece: Piece) -> Piece:
+        """The wanted ones of a piece."""
+        chosen: Piece = {}
+        instruments = source.instrument_of_locate() if self._symbols is not None else None
+        for letter, rows in piece.items():
+            if self._types is not None and letter not in self._types:
+                continue
+            if instruments is not None:
+                rows = rows[self._instruments(source)[instruments[rows["stock_locate"]]]]
+            if len(rows):
+                chosen[letter] = rows
+        return self._limit_piece(chosen)
+
+    def _limited(self, rows: NDArray[Any]) -> NDArray[Any]:
+        if self.left is None:
+            return rows
+        rows = rows[: self.left]
+        self.left -= len(rows)
+        return rows
+
+    def _limit_piece(self, piece: Piece) -> Piece:
+        """The limit counts rows in the order of the file, whatever their type."""
+        if self.left is None or sum(map(len, piece.values())) <= self.left:
+            self.left = None if self.left is None else self.left - sum(map(len, piece.values()))
+            return piece
+        order = np.sort(np.concatenate([rows["sequence"] for rows in piece.values()]))
+        last = order[self.left - 1] if self.left else None
+        self.left = 0
+        return {k: rows[rows["sequence"] <= last] for k, rows in piece.items()} if last is not None else {}
+
+
+def _pieces(source: reading.Source, selection: Selection, progress: Progress) -> Iterator[Piece]:
+    """The wanted rows, piece after piece."""
+    seen = 0
+    for part in _parts(source):
+        if isinstance(part, dict):
+            seen += sum(map(len, part.values()))
+            piece = selection.records(source, part)
+        else:
+            seen += len(part)
+            piece = {"": selection.events(source, part)}
+        progress.show(seen)
+        yield piece
+        if selection.left == 0:
+            return
+
+
+def _parts(source: reading.Source) -> Iterator[Piece | NDArray[Any]]:
+    from numi_bypass.tables import gathered
+
+    if isinstance(source, reading.Events):
+        yield from gathered(source)
+    elif isinstance(source, reading.RawReader):
+        yield from source
+
+
+class Output:
+    """Where rows go; every kind of it takes tables."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._raw = options.schema == "raw"
+        self._day: date | None = options.date
+        self._begun = False
+        self.rows: list[dict[str, Any]] = []
+        self._keep_rows = options.json
+        self._folder = Path(options.out) if options.out and not Path(options.out).suffix else None
+        self._writers: dict[str, TableWriter] = {}
+        if options.out and self._folder is None:
+            self._writers[""] = self._writer(Path(options.out))
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+
+    @staticmethod
+    def _writer(path: Path) -> "TableWriter":
+        from numi_bypass.tables import TableWriter
+
+        return TableWriter(path)
+
+    def take(self, source: reading.Source, piece: Piece) -> None:
+        """Write the rows of a piece. The first one settles whether there is a day."""
+        from numi_bypass import tables
+
+        self._day = self._day if self._begun else self._day or source.day
+        self._begun = True
+        if not self._raw:
+            self._put("events", tables.events_batch(source, piece[""], self._day))
+            return
+        by_type = {letter: tables.raw_table(source, letter, rows, self._day) for letter, rows in piece.items()}
+        if self._folder is not None:
+            for letter, table in by_type.items():
+                self._put(letter, table)
+        elif by_type:
+            self._put("", tables.union_table(by_type, tables.union_schema(self._day)))
+
+    def _put(self, name: str, table: "pa.Table") -> None:
+        if self._folder is not None:
+            if name not in self._writers:
+                self._writers[name] = self._writer(self._folder / f"{name}.parquet")
+            self._writers[name].write(table)
+        elif self._writers:
+            self._writers[""].write(table)
+        else:
+            self._show(table)
+
+    def _show(self, table: "pa.Table") -> None:
+        from numi_bypass.tables import rows_of
+
+        for row in rows_of(table):
+            present = {name: value for name, value in row.items() if value is not None}
+            if self._keep_rows:
+                self.rows.append(present)
+            else:
+                print(" ".join(f"{name}={value}" for name, value in present.items()))
+
+    def close(self) -> None:
+        """Finish the files."""
+        from numi_bypass import tables
+
+        empty = tables.union_schema(self._day) if self._raw else tables.events_schema(self._day)
+        for writer in self._writers.values():
+            writer.close(empty)
+
+
+def _open(path: str, options: argparse.Namespace) -> reading.Source:
+    return reading.Events(path) if options.schema == "events" else reading.RawReader(path)
+
+
+def _decode(path: str, options: argparse.Namespace, selection: Selection, output: Output) -> dict[str, Any]:
+    """One file to the output; what was in it."""
+    source = _open(path, options)
+    progress = Progress(source)
+    by_type: Counter[str] = Counter()
+    failure = None
+    try:
+        for piece in _pieces(source, selection, progress):
+            by_type.update(_count(piece))
+            output.take(source, piece)
+    except errors.CorruptError as error:
+        failure = error.detail
+    finally:
+        progress.end()
+    return {
+        "file": path,
+        "rows": sum(by_type.values()),
+        "by_type": dict(sorted(by_type.items())),
+        "counts": source.counts(),
+        "ledger": {"frames": source.ledger.frames, "messages": source.ledger.messages},
+        **({"error": failure} if failure else {}),
+    }
+
+
+def _count(piece: Piece) -> dict[str, int]:
+    if "" not in piece:
+        return {letter: len(rows) for letter, rows in piece.items()}
+    kinds, numbers = np.unique(piece[""]["kind"], return_counts=True)
+    return {chr(kind): int(number) for kind, number in zip(kinds, numbers, strict=True)}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Decode each file in turn."""
+    selection, output = Selection(options), Output(options)
+    files = []
+    try:
+        for path in options.files:
+            files.append(_decode(path, options, selection, output))
+    finally:
+        output.close()
+    if options.json:
+        json.dump({"files": files, **({} if options.out else {"rows": output.rows})}, sys.stdout)
+        print()
+    failures = [str(one["error"]) for one in files if "error" in one]
+    for failure in failures:
+        print(f"numi-bypass decode: {failure}", file=sys.stderr)
+    return EXIT_FAILED if failures else EXIT_OK

@@ -1,0 +1,299 @@
+r"""Files of exchange traffic in, every field out: events, or the native records of each message type.
+
+>>> import pathlib, tempfile, numi_bypass as nb
+>>> path = pathlib.Path(tempfile.mkdtemp()) / "one.itch"
+>>> add = b"A" + bytes([0, 7, 0, 0]) + bytes(6) + bytes([0] * 7 + [42]) + b"B" + bytes([0, 0, 0, 100]) + b"NUMI    "
+>>> _ = path.write_bytes(b"\0\x24" + add + (1702500).to_bytes(4, "big"))
+>>> events = nb.read(path)
+>>> for batch in events:
+...     batch["order"].tolist(), batch["price"].tolist(), events.symbols[batch["instrument"]].tolist()
+([42], [1702500], [b'NUMI'])
+>>> nb.read(path, schema="raw")["A"]["shares"].tolist()
+[100]
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, overload
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, text
+from numi_bypass._handle import Handle
+from numi_bypass.layout import dtype_of
+from numi_bypass.ledger import Ledger
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+PRICE_SCALE = 4
+"""ITCH prices are in 1e-4 dollars; those of MWCB levels in 1e-8."""
+
+NEW_YORK = ZoneInfo("America/New_York")
+BATCH = 8192
+_RAW_RECORDS = 65536
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of an ITCH message, as the core's table has it."""
+
+    name: str
+    kind: Literal["integer", "price4", "price8", "alpha", "timestamp"]
+
+
+@cache
+def letters() -> tuple[str, ...]:
+    """The type letters, in the order of the core's table."""
+    return tuple(chr(lib.numi_itch_type_at(index).letter) for index in range(int(lib.NUMI_ITCH_TYPE_COUNT)))
+
+
+@cache
+def fields_of(letter: str) -> tuple[Field, ...]:
+    """The fields of a message type, in the wire's order."""
+    kinds: tuple[Any, ...] = ("integer", "price4", "price8", "alpha", "timestamp")
+    table = lib.numi_itch_type_at(lib.numi_itch_index_of(ord(letter)))
+    return tuple(Field(text(field.name), kinds[field.kind]) for field in table.fields[0 : table.field_count])
+
+
+class Source(Handle):
+    """One open file: the core's reader, what it counted, and the instruments it met."""
+
+    def __init__(self, path: str | os.PathLike[str], decoder: str) -> None:
+        if decoder != "itch50":
+            raise ValueError(f"decoder={decoder!r}: allowed 'itch50'")
+        self.path = os.fspath(path)
+        out = ffi.new("struct numi_reader **")
+        checked(lib.numi_reader_open(out, path_bytes(path)))
+        self._reader = ffi.gc(out[0], lib.numi_reader_close)
+
+    def _decoder(self) -> CData:
+        return lib.numi_reader_decoder(self._reader)
+
+    @property
+    def symbols(self) -> NDArray[np.bytes_]:
+        """The symbol of each instrument met so far, stripped; empty where no message named it."""
+        return np.strings.rstrip(self._symbols_padded(), b" ")
+
+    def _symbols_padded(self) -> NDArray[np.bytes_]:
+        decoder = self._decoder()
+        size = decoder.instrument_count * int(lib.NUMI_ITCH_SYMBOL_SIZE)
+        return np.frombuffer(ffi.buffer(decoder.symbol_of, size), "S8").copy()
+
+    @property
+    def locates(self) -> NDArray[np.uint16]:
+        """The wire's id of each instrument met so far."""
+        decoder = self._decoder()
+        return np.frombuffer(ffi.buffer(decoder.locate_of, 2 * decoder.instrument_count), np.uint16).copy()
+
+    def instrument_of_locate(self) -> NDArray[np.int64]:
+        """The instrument of each locate; -1 where it was not met."""
+        table = np.full(int(lib.NUMI_ITCH_LOCATE_COUNT), -1, np.int64)
+        table[self.locates] = np.arange(len(self.locates))
+        return table
+
+    @property
+    def ledger(self) -> Ledger:
+        """What became of every packet and message."""
+        return Ledger.of(lib.numi_reader_counts(self._reader).ledger)
+
+    def counts(self) -> dict[str, int]:
+        """What was counted beside the ledger: reasons, gaps, control packets, truncation."""
+        c, capture = lib.numi_reader_counts(self._reader), self._capture_counts()
+        counts = {"messages": int(self._decoder().messages)}
+        reasons = ((c.packet_reasons, lib.numi_packet_reason_name), (c.mold_reasons, lib.numi_mold_reason_name))
+        for numbers, name_of in (*reasons, (self._decoder().rejects, lib.numi_itch_reason_name)):
+            counts |= {text(name_of(index)): int(n) for index, n in enumerate(numbers) if index and n}
+        names = ("heartbeats", "ends_of_session", "sessions", "missing", "repeated", "rejected")
+        counts |= {name: int(getattr(c, name)) for name in names}
+        counts |= {name: int(getattr(capture, name)) for name in ("cut", "torn", "unknown_blocks")}
+        counts["truncated_records"] = int(capture.truncated)
+        return counts
+
+    def _capture_counts(self) -> CData:
+        return lib.numi_capture_counts(lib.numi_reader_capture(self._reader))
+
+    def progress(self) -> tuple[int, int]:
+        """Bytes of the file read so far, and all of them (-1 where nobody knows)."""
+        stream = lib.numi_capture_stream(lib.numi_reader_capture(self._reader))
+        return int(lib.numi_stream_file_offset(stream)), int(lib.numi_stream_file_size(stream))
+
+    @property
+    def day(self) -> date | None:
+        """The New York day of the first packet; None for a file without receive times."""
+        first_ns = int(lib.numi_reader_first_ns(self._reader))
+        if first_ns == 0:
+            return None
+        return datetime.fromtimestamp(first_ns / 1e9, UTC).astimezone(NEW_YORK).date()
+
+
+def midnight_ns(day: date) -> int:
+    """Midnight in New York, in ns since 1970 UTC: what the wire's timestamps count from."""
+    since = datetime.combine(day, time(), NEW_YORK) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since // timedelta(microseconds=1)) * 1000
+
+
+class Events(Source):
+    """The events of a file, in batches; read once, from the beginning to the end.
+
+    A batch is a structured array (struct numi_event). Its memory is used again only once nobody holds the batch or a
+    part of it any more: keep what you like, and reading slows down to the speed of fresh memory.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], decoder: str = "itch50", batch: int = BATCH) -> None:
+        super().__init__(path, decoder)
+        if batch < 1:
+            raise ValueError(f"batch={batch}: allowed 1 and up")
+        self._batch = batch
+        self._buffers: list[NDArray[Any]] = []
+
+    def _buffer(self) -> NDArray[Any]:
+        for buffer in self._buffers:
+            # The list, the loop's name and the call's argument: nobody else looks at it.
+            if sys.getrefcount(buffer) == 3:
+                return buffer
+        buffer = np.empty(self._batch, dtype_of("numi_event"))
+        self._buffers = [*self._buffers[-2:], buffer]
+        return buffer
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        while True:
+            buffer = self._buffer()
+            memory = ffi.from_buffer("struct numi_event[]", buffer)
+            count = checked(lib.numi_reader_events(self._reader, memory, len(buffer)))
+            del memory
+            if count == 0:
+                return
+            yield buffer[:count]
+            del buffer
+
+    def to_arrow(self, day: date | None = None) -> "pyarrow.Table":
+        """All events as an Arrow table (extra `arrow`)."""
+        from numi_bypass import tables
+
+        return tables.events_table(self, day)
+
+    def to_parquet(self, path: str | os.PathLike[str], day: date | None = None) -> int:
+        """Writes the events to a Parquet file, piece by piece; returns how many."""
+        from numi_bypass import tables
+
+        return tables.write_events_parquet(self, path, day)
+
+    def to_pandas(self, day: date | None = None) -> "pandas.DataFrame":
+        """All events as a pandas frame."""
+        return self.to_arrow(day).to_pandas()
+
+    def to_polars(self, day: date | None = None) -> "polars.DataFrame":
+        """All events as a polars frame."""
+        import polars
+
+        frame = polars.from_arrow(self.to_arrow(day))
+        assert isinstance(frame, polars.DataFrame)
+        return frame
+
+
+class RawReader(Source):
+    """The messages of a file as native records, in pieces: for each type letter an array with every field."""
+
+    def __init__(self, path: str | os.PathLike[str], decoder: str = "itch50", records: int = _RAW_RECORDS) -> None:
+        super().__init__(path, decoder)
+        self._records = records
+
+    def _columns(self) -> tuple[CData, list[NDArray[Any]]]:
+        arrays = [np.empty(self._records, dtype_of(f"numi_itch_{letter}")) for letter in letters()]
+        columns = ffi.new("struct numi_reader_column[]", len(arrays))
+        for column, array in zip(columns, arrays, strict=True):
+            column.records, column.record_max = ffi.from_buffer(array), len(array)
+        return columns, arrays
+
+    def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
+        columns, arrays = self._columns()
+        while checked(lib.numi_reader_records(self._reader, columns, self._records)) > 0:
+            piece = {}
+            for letter, column, array in zip(letters(), columns, arrays, strict=True):
+                if column.record_count:
+                    piece[letter] = array[: column.record_count].copy()
+                    column.record_count = 0
+            yield piece
+
+
+class Raw:
+    """All messages of a file: `raw["A"]` is one structured array with every field of the specification."""
+
+    def __init__(self, path: str | os.PathLike[str], decoder: str = "itch50") -> None:
+        self.source = RawReader(path, decoder)
+        pieces: dict[str, list[NDArray[Any]]] = {letter: [] for letter in letters()}
+        for piece in self.source:
+            for letter, rows in piece.items():
+                pieces[letter].append(rows)
+        self._arrays = {
+            letter: np.concatenate(rows) if rows else np.empty(0, dtype_of(f"numi_itch_{letter}"))
+            for letter, rows in pieces.items()
+        }
+
+    def __getitem__(self, letter: str) -> NDArray[Any]:
+        return self._arrays[letter]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def items(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Each type letter with its array."""
+        return iter(self._arrays.items())
+
+    def to_arrow(self, day: date | None = None) -> "dict[str, pyarrow.Table]":
+        """An Arrow table a message type that occurs (extra `arrow`)."""
+        from numi_bypass import tables
+
+        return {letter: tables.raw_table(self.source, letter, rows, day) for letter, rows in self.items() if len(rows)}
+
+    def to_pandas(self, day: date | None = None) -> "dict[str, pandas.DataFrame]":
+        """A pandas frame a message type that occurs."""
+        return {letter: table.to_pandas() for letter, table in self.to_arrow(day).items()}
+
+    def to_polars(self, day: date | None = None) -> "dict[str, polars.DataFrame]":
+        """A polars frame a message type that occurs."""
+        import polars
+
+        frames = {letter: polars.from_arrow(table) for letter, table in self.to_arrow(day).items()}
+        return {letter: frame for letter, frame in frames.items() if isinstance(frame, polars.DataFrame)}
+
+    def to_parquet(self, path: str | os.PathLike[str], day: date | None = None) -> int:
+        """Writes one Parquet file a message type into a folder; returns how many rows."""
+        from numi_bypass import tables
+
+        return tables.write_raw_folder(self, path, day)
+
+
+@overload
+def read(
+    path: str | os.PathLike[str], *, decoder: str = "itch50", schema: Literal["events"] = "events", batch: int = BATCH
+) -> Events: ...
+@overload
+def read(
+    path: str | os.PathLike[str], *, decoder: str = "itch50", schema: Literal["raw"], batch: int = BATCH
+) -> Raw: ...
+def read(
+    path: str | os.PathLike[str],
+    *,
+    decoder: str = "itch50",
+    schema: Literal["events", "raw"] = "events",
+    batch: int = BATCH,
+) -> Events | Raw:
+    """A capture (pcap, pcapng) or a bare ITCH file, plain, in gzip or in zstd.
+
+    `schema="events"` iterates batches of 64-byte events; `schema="raw"` reads one array a message type.
+    """
+    if schema == "events":
+        return Events(path, decoder, batch)
+    if schema == "raw":
+        return Raw(path, decoder)
+    raise ValueError(f"schema={schema!r}: allowed 'events', 'raw'")
