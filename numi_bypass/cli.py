@@ -33,11 +33,18 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells the defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default not in (None, False) else action.help
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, but an error is one line, and help tells defaults."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        options.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        options.setdefault("formatter_class", _Help)
         super().__init__(*arguments, **options)
 
     def error(self, message: str) -> NoReturn:

@@ -81,9 +81,10 @@ class Source(Handle):
     @property
     def symbols(self) -> NDArray[np.bytes_]:
         """The symbol of each instrument met so far, stripped; empty where no message named it."""
-        return np.strings.rstrip(self._symbols_padded(), b" ")
+        return np.strings.rstrip(self.padded_symbols(), b" ")
 
-    def _symbols_padded(self) -> NDArray[np.bytes_]:
+    def padded_symbols(self) -> NDArray[np.bytes_]:
+        """The same as the wire has them, eight letters each."""
         decoder = self._decoder()
         size = decoder.instrument_count * int(lib.NUMI_ITCH_SYMBOL_SIZE)
         return np.frombuffer(ffi.buffer(decoder.symbol_of, size), "S8").copy()

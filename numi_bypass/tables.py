@@ -8,7 +8,7 @@ says the scale.
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, TextIO
@@ -28,27 +28,32 @@ except ImportError as error:
 
 
 _SCALES = {"price4": b"4", "price8": b"8"}
-ROW_GROUP = 1 << 18
+ROW_GROUP = 1 << 17
+
+Rows = Mapping[str, NDArray[Any]] | NDArray[Any]
+"""Events as a structured array, or as a column each."""
 
 
 class Names:
     """What a small number stands for, as a dictionary of Arrow: each name once, and null where it is empty."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], width: type[np.signedinteger[Any]] = np.int32) -> None:
         known = {name: place for place, name in enumerate(dict.fromkeys(name for name in names if name))}
-        self._places = np.array([known.get(name, -1) for name in names], np.int32)
+        self._places = np.array([known.get(name, -1) for name in names], width)
         self._names = pa.array(list(known), pa.string())
+        self._has_nameless = -1 in self._places
 
     def of(self, codes: NDArray[Any]) -> pa.DictionaryArray:
         """The names of these codes."""
         places = self._places[codes]
-        return pa.DictionaryArray.from_arrays(pa.array(places, mask=places < 0), self._names)
+        mask = places < 0 if self._has_nameless else None
+        return pa.DictionaryArray.from_arrays(pa.array(places, mask=mask), self._names)
 
 
-LETTERS = Names([chr(code) if 32 < code < 127 else "" for code in range(256)])
+LETTERS = Names([chr(code) if 32 < code < 127 else "" for code in range(256)], np.int8)
 """One letter by its byte; a space and what is no ASCII letter have no text."""
 
-SIDES = Names(["bid", "ask", ""])
+SIDES = Names(["bid", "ask", ""], np.int8)
 
 
 def _time_field(name: str, day: date | None) -> pa.Field:
@@ -56,27 +61,38 @@ def _time_field(name: str, day: date | None) -> pa.Field:
 
 
 def _time_column(wire_ns: NDArray[Any], day: date | None) -> pa.Array:
+    since_midnight = np.ascontiguousarray(wire_ns).view(np.int64)
     if day is None:
-        return pa.array(wire_ns.astype(np.int64))
-    return pa.array(wire_ns.astype(np.int64) + reading.midnight_ns(day), pa.timestamp("ns", tz="UTC"))
+        return pa.array(since_midnight)
+    return pa.array(since_midnight + reading.midnight_ns(day), pa.timestamp("ns", tz="UTC"))
 
 
 def _rx_column(rx_ns: NDArray[Any]) -> pa.Array:
     """Receive times; null where there was none."""
-    return pa.array(rx_ns, pa.timestamp("ns", tz="UTC"), mask=rx_ns == 0)
+    kind = pa.timestamp("ns", tz="UTC")
+    return pa.array(rx_ns, kind, mask=rx_ns == 0) if rx_ns.any() else pa.nulls(len(rx_ns), kind)
+
+
+_symbol_names: dict[bytes, Names] = {}
+"""Of the last source only: most row groups meet no new symbol."""
 
 
 def _symbols(source: reading.Source) -> Names:
     """By instrument; the last place, which -1 also finds, is nobody's."""
-    return Names([*(symbol.decode("ascii", "replace") for symbol in source.symbols.tolist()), ""])
+    key = source.padded_symbols().tobytes()
+    if key not in _symbol_names:
+        _symbol_names.clear()
+        names = [*(symbol.decode("ascii", "replace") for symbol in source.symbols.tolist()), ""]
+        _symbol_names[key] = Names(names)
+    return _symbol_names[key]
 
 
 def _price_field(name: str, kind: pa.DataType, scale: bytes) -> pa.Field:
     return pa.field(name, kind, metadata={"scale": scale})
 
 
-def _dictionary() -> pa.DataType:
-    return pa.dictionary(pa.int32(), pa.string())
+_NAME = pa.dictionary(pa.int32(), pa.string())
+_LETTER = pa.dictionary(pa.int8(), pa.string())
 
 
 def events_schema(day: date | None) -> pa.Schema:
@@ -86,9 +102,9 @@ def events_schema(day: date | None) -> pa.Schema:
             _time_field("exchange_ns", day),
             pa.field("rx_time", pa.timestamp("ns", tz="UTC")),
             pa.field("sequence", pa.uint64()),
-            pa.field("symbol", _dictionary()),
-            pa.field("kind", _dictionary()),
-            pa.field("side", _dictionary()),
+            pa.field("symbol", _NAME),
+            pa.field("kind", _LETTER),
+            pa.field("side", _LETTER),
             pa.field("order", pa.uint64()),
             _price_field("price", pa.int64(), _SCALES["price4"]),
             pa.field("quantity", pa.uint64()),
@@ -99,7 +115,7 @@ def events_schema(day: date | None) -> pa.Schema:
     )
 
 
-def events_batch(source: reading.Source, events: NDArray[Any], day: date | None) -> pa.Table:
+def events_batch(source: reading.Source, events: Rows, day: date | None) -> pa.Table:
     """Some events as a table."""
     columns = [
         _time_column(events["exchange_ns"], day),
@@ -115,29 +131,53 @@ def events_batch(source: reading.Source, events: NDArray[Any], day: date | None)
 
 def events_table(events: reading.Events, day: date | None) -> pa.Table:
     """All of them."""
-    batches = [events_batch(events, batch, day or events.day) for batch in gathered(events)]
-    return pa.concat_tables(batches).unify_dictionaries() if batches else events_schema(day).empty_table()
+    pieces = [events_batch(events, batch.copy(), day or events.day) for batch in events]
+    return pa.concat_tables(pieces).unify_dictionaries() if pieces else events_schema(day).empty_table()
 
 
-def gathered(batches: Iterable[NDArray[Any]], size: int = ROW_GROUP) -> Iterator[NDArray[Any]]:
-    """The same rows in larger pieces: a table's batch and a row group want more than a cache holds."""
-    pieces: list[NDArray[Any]] = []
-    count = 0
-    for batch in batches:
-        pieces.append(batch.copy())
-        count += len(batch)
-        if count >= size:
-            yield np.concatenate(pieces)
-            pieces, count = [], 0
-    if pieces:
-        yield np.concatenate(pieces)
+class Columns:
+    """Events column by column, up to a row group: taken apart while they are in the cache, in memory used again."""
+
+    def __init__(self, size: int = ROW_GROUP) -> None:
+        self._arrays = {name: np.empty(size, kind) for name, (kind, _) in _event_fields().items()}
+        self._size = size
+        self._count = 0
+
+    def add(self, rows: NDArray[Any]) -> Iterator[Rows]:
+        """Takes the rows; gives out what is full, which is to be used before the next one."""
+        while len(rows):
+            part = rows[: self._size - self._count]
+            for name, array in self._arrays.items():
+                array[self._count : self._count + len(part)] = part[name]
+            self._count += len(part)
+            rows = rows[len(part) :]
+            if self._count == self._size:
+                yield self.rest()
+
+    def rest(self) -> Rows:
+        """What has come since."""
+        count, self._count = self._count, 0
+        return {name: array[:count] for name, array in self._arrays.items()}
+
+
+def _event_fields() -> dict[str, Any]:
+    return dict(dtype_of("numi_event").fields or {})
+
+
+def row_groups(events: reading.Events) -> Iterator[Rows]:
+    """All events, a row group at a time, each to be used before the next."""
+    columns = Columns()
+    for batch in events:
+        yield from columns.add(batch)
+    rest = columns.rest()
+    if len(rest["kind"]):
+        yield rest
 
 
 def write_events_parquet(events: reading.Events, path: str | os.PathLike[str], day: date | None) -> int:
     """Row group after row group; memory does not grow with the file."""
-    return _write_parquet(
-        path, (events_batch(events, batch, day or events.day) for batch in gathered(events)), events_schema(day)
-    )
+    groups = (events_batch(events, rows, day or events.day) for rows in row_groups(events))
+    return _write_parquet(path, groups, events_schema(day))
 
 
 def _write_parquet(path: str | os.PathLike[str], tables: Iterable[pa.Table], empty: pa.Schema) -> int:
@@ -155,9 +195,12 @@ def _write_parquet(path: str | os.PathLike[str], tables: Iterable[pa.Table], emp
 
 
 def _parquet_writer(path: str | os.PathLike[str], schema: pa.Schema) -> pq.ParquetWriter:
-    """With dictionaries where values repeat; for the other columns they cost more time than they save room."""
+    """Dictionaries where values repeat, differences where numbers grow: smaller and faster than compressing either."""
     coded = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-    return pq.ParquetWriter(os.fspath(path), schema, use_dictionary=coded, compression="snappy", write_statistics=False)
+    plain = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.name not in coded}
+    return pq.ParquetWriter(
+        os.fspath(path), schema, use_dictionary=coded, column_encoding=plain, compression="none", write_statistics=False
+    )
 
 
 def _alpha_column(values: NDArray[Any]) -> pa.Array:
@@ -175,11 +218,12 @@ def raw_schema(letter: str, day: date | None) -> pa.Schema:
         _time_field("timestamp", day),
         pa.field("rx_time", pa.timestamp("ns", tz="UTC")),
         pa.field("sequence", pa.uint64()),
-        pa.field("symbol", _dictionary()),
+        pa.field("symbol", _NAME),
     ]
     for field in reading.fields_of(letter):
         if field.kind == "alpha":
-            fields.append(pa.field(field.name, _dictionary()))
+            width = _native(letter)[field.name].itemsize
+            fields.append(pa.field(field.name, _LETTER if width == 1 else _NAME))
         elif field.kind != "timestamp":
             kind = pa.from_numpy_dtype(_native(letter)[field.name])
             scale = _SCALES.get(field.kind)
@@ -218,7 +262,7 @@ def write_raw_folder(raw: reading.Raw, path: str | os.PathLike[str], day: date |
 
 def union_schema(day: date | None) -> pa.Schema:
     """The columns of all message types side by side; what a type lacks is null."""
-    fields: dict[str, pa.Field] = {"message_type": pa.field("message_type", _dictionary())}
+    fields: dict[str, pa.Field] = {"message_type": pa.field("message_type", _LETTER)}
     for letter in reading.letters():
         for field in raw_schema(letter, day):
             known = fields.setdefault(field.name, field)
@@ -231,7 +275,7 @@ def union_table(tables: dict[str, pa.Table], schema: pa.Schema) -> pa.Table:
     """Several types in one table, in the order of their sequence."""
     parts = []
     for letter, table in tables.items():
-        whole = table.append_column("message_type", Names([letter]).of(np.zeros(len(table), np.int32)))
+        whole = table.append_column("message_type", Names([letter], np.int8).of(np.zeros(len(table), np.int32)))
         columns = [
             whole[field.name].cast(field.type) if field.name in whole.column_names else pa.nulls(len(whole), field.type)
             for field in schema

@@ -168,10 +168,8 @@ static uint64_t rejects_of(const struct numi_itch_decoder *decoder) {
 
 int numi_reader_events(struct numi_reader *reader, struct numi_event *events, uint32_t event_max) {
     uint32_t count = 0;
-    while (count < event_max) {
-        int code = fill_run(reader);
-        if (code <= 0)
-            return count > 0 ? (int)count : code;
+    int code = 0;
+    while (count < event_max && (code = fill_run(reader)) > 0) {
         uint64_t used, before = reader->sequence;
         uint64_t empty = reader->decoder->rejects[NUMI_ITCH_EMPTY];
         count += (uint32_t)numi_itch_decode_run(reader->decoder, reader->run, reader->run_size,
@@ -185,7 +183,7 @@ int numi_reader_events(struct numi_reader *reader, struct numi_event *events, ui
             break;
     }
     reader->counts.rejected = rejects_of(reader->decoder);
-    return (int)count;
+    return count > 0 || code > 0 ? (int)count : code;
 }
 
 /* ---- Native records. */
@@ -238,17 +236,15 @@ int numi_reader_records(struct numi_reader *reader, struct numi_reader_column *c
                         uint32_t message_max) {
     uint32_t count = 0;
     bool full = false;
-    while (count < message_max && !full) {
-        int code = fill_run(reader);
-        if (code <= 0)
-            return count > 0 ? (int)count : code;
+    int code = 0;
+    while (count < message_max && !full && (code = fill_run(reader)) > 0) {
         uint32_t appended = append_run(reader, columns, message_max - count, &full);
         count += appended;
         if (appended == 0)
             break;
     }
     reader->counts.rejected = rejects_of(reader->decoder);
-    return (int)count;
+    return count > 0 || code > 0 ? (int)count : code;
 }
 
 const struct numi_reader_counts *numi_reader_counts(const struct numi_reader *reader) {

@@ -20,7 +20,7 @@ from numi_bypass.options import whole
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from numi_bypass.tables import TableWriter
+    from numi_bypass.tables import Columns, TableWriter
 
 Piece = dict[str, NDArray[Any]]
 """Rows by type letter; events are under the empty letter."""
@@ -148,11 +148,7 @@ def _pieces(source: reading.Source, selection: Selection, progress: Progress) ->
 
 
 def _parts(source: reading.Source) -> Iterator[Piece | NDArray[Any]]:
-    from numi_bypass.tables import gathered
-
-    if isinstance(source, reading.Events):
-        yield from gathered(source)
-    elif isinstance(source, reading.RawReader):
+    if isinstance(source, reading.Events | reading.RawReader):
         yield from source
 
 
@@ -163,6 +159,7 @@ class Output:
         self._raw = options.schema == "raw"
         self._day: date | None = options.date
         self._begun = False
+        self._columns: Columns | None = None
         self.rows: list[dict[str, Any]] = []
         self._keep_rows = options.json
         self._folder = Path(options.out) if options.out and not Path(options.out).suffix else None
@@ -185,7 +182,9 @@ class Output:
         self._day = self._day if self._begun else self._day or source.day
         self._begun = True
         if not self._raw:
-            self._put("events", tables.events_batch(source, piece[""], self._day))
+            self._columns = self._columns or tables.Columns()
+            for rows in self._columns.add(piece[""]):
+                self._put("events", tables.events_batch(source, rows, self._day))
             return
         by_type = {letter: tables.raw_table(source, letter, rows, self._day) for letter, rows in piece.items()}
         if self._folder is not None:
@@ -193,6 +192,16 @@ class Output:
                 self._put(letter, table)
         elif by_type:
             self._put("", tables.union_table(by_type, tables.union_schema(self._day)))
+
+    def flush(self, source: reading.Source) -> None:
+        """The events of a file that fill no row group."""
+        from numi_bypass import tables
+
+        if self._columns is None:
+            return
+        rest = self._columns.rest()
+        if len(rest["kind"]):
+            self._put("events", tables.events_batch(source, rest, self._day))
 
     def _put(self, name: str, table: "pa.Table") -> None:
         if self._folder is not None:
@@ -241,6 +250,7 @@ def _decode(path: str, options: argparse.Namespace, selection: Selection, output
         failure = error.detail
     finally:
         progress.end()
+    output.flush(source)
     return {
         "file": path,
         "rows": sum(by_type.values()),
@@ -254,8 +264,8 @@ def _decode(path: str, options: argparse.Namespace, selection: Selection, output
 def _count(piece: Piece) -> dict[str, int]:
     if "" not in piece:
         return {letter: len(rows) for letter, rows in piece.items()}
-    kinds, numbers = np.unique(piece[""]["kind"], return_counts=True)
-    return {chr(kind): int(number) for kind, number in zip(kinds, numbers, strict=True)}
+    numbers = np.bincount(piece[""]["kind"], minlength=1)
+    return {chr(kind): int(numbers[kind]) for kind in numbers.nonzero()[0]}
 
 
 def run(options: argparse.Namespace) -> int:
