@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 use_venv
 
-stages="lint layering build python c-release c-asan c-tsan c-guard python-asan planted fuzz aarch64"
+stages="lint layering build python c-release c-asan c-tsan c-guard instructions python-asan planted fuzz aarch64"
 
 # Else the source folder, which has no compiled core, shadows the installed package.
 export PYTHONSAFEPATH=1
@@ -74,6 +74,12 @@ c_tests() { # STAGE OPTIONS...
     "${fixed_addresses[@]}" meson test -C "build/$stage" --no-rebuild --print-errorlogs || status=$?
     python ci/skips.py "build/$stage/meson-logs/testlog.json"
     return $status
+}
+
+stage_instructions() {
+    command -v valgrind || not_possible "there is no valgrind"
+    meson_build build/count -Dpython=false -Dtests=true -Db_lto=false
+    python ci/instructions.py build/count/tests/c/count_paths
 }
 
 stage_c_release() {

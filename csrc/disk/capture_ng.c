@@ -346,7 +346,7 @@ static int read_other(struct numi_capture *capture, const struct block *block) {
 
 int numi_capture_next_ng(struct numi_capture *capture, struct numi_capture_packet *packet) {
     for (;;) {
-        struct block block;
+        struct block block = {0};
         int got = read_block(capture, &block);
         if (got <= 0)
             return got;
