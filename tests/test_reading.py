@@ -168,6 +168,7 @@ def test_every_packet_is_in_the_ledger(path: Path) -> None:
     names = ("not_udp", "fragment", "truncated", "short_header", "short_block", "unknown_type")
     assert {name: counts[name] for name in names} == dict(zip(names, (1, 1, 1, 1, 1, 2), strict=True))
     assert (counts["heartbeats"], counts["ends_of_session"], counts["missing"], counts["repeated"]) == (1, 1, 10, 2)
+    assert counts["rejected"] == 2
 
 
 def test_a_torn_tail_is_counted_and_what_stands_before_it_is_read(path: Path) -> None:
@@ -299,3 +300,23 @@ def test_decode_of_a_broken_file_shows_what_it_could_and_exits_1(path: Path) -> 
     assert result.returncode == 1
     assert len(result.stdout.splitlines()) == 10
     assert f"offset {len(good)}" in result.stderr
+
+
+PEAK_MEMORY = """
+import resource, sys
+import numi_bypass as nb
+nb.read(sys.argv[1]).to_parquet(sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(nb.build_info()["sanitize"] != "none", reason="a sanitizer keeps freed memory")
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    peaks_kib = []
+    for messages in (300_000, 1_500_000):
+        path = tmp_path / f"{messages}.itch"
+        nb.make_itch(path, messages=messages, symbols=100, seed=1)
+        words = [sys.executable, "-c", PEAK_MEMORY, str(path), str(tmp_path / "out.parquet")]
+        peaks_kib.append(int(subprocess.run(words, capture_output=True, text=True, check=True).stdout))
+    # five times the file, 36 MiB more of it; a writer keeps a footer line for each row group
+    assert peaks_kib[1] < peaks_kib[0] + 12 * 1024
