@@ -1,5 +1,5 @@
-/* What the fuzz targets share: bytes read one after the other, and a failure that no build switches
- * off. */
+/* What the fuzz targets share: bytes read one after the other or put where the sanitizer sees one
+ * read too far, and a failure that no build switches off. */
 #ifndef NUMI_TESTS_FUZZ_H
 #define NUMI_TESTS_FUZZ_H
 
@@ -38,6 +38,23 @@ static inline uint64_t input_number(struct input *input, size_t size) {
 
 static inline uint8_t input_byte(struct input *input) {
     return (uint8_t)input_number(input, 1);
+}
+
+/* The bytes in memory that ends with them; to be freed. */
+static inline uint8_t *exactly(const uint8_t *data, size_t size) {
+    uint8_t *copy = malloc(size > 0 ? size : 1);
+    MUST(copy != NULL);
+    if (size > 0)
+        memcpy(copy, data, size);
+    return copy;
+}
+
+/* Reads every byte. */
+static inline void touch(const uint8_t *bytes, uint64_t size) {
+    uint8_t sum = 0;
+    for (uint64_t i = 0; i < size; i++)
+        sum ^= bytes[i];
+    __asm__ volatile("" : : "r"(sum)); /* nobody finds out that it is not used */
 }
 
 #endif

@@ -4,38 +4,13 @@
  * touched, what is handed out is what is counted, and the last answer, end or NUMI_ERR_CORRUPT with
  * an offset, stays when it is asked for again. A bare file is then read once more by peeking and
  * taking, and must hold the same. What expands to more than EXPANDED_MAX is left there. */
-#define _GNU_SOURCE
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "fuzz.h"
+#include "fuzz_file.h"
 
 #include "base/error.h"
 #include "disk/capture.h"
 #include "wire/bytes.h"
 
-enum { EXPANDED_MAX = 8 << 20 };
-
-static char path[32];
-static volatile uint8_t touched;
-
-static void save(const uint8_t *data, size_t size) {
-    static int file = -1;
-    if (file < 0) {
-        file = memfd_create("capture", MFD_CLOEXEC);
-        MUST(file >= 0);
-        snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-    }
-    MUST(ftruncate(file, 0) == 0);
-    MUST(pwrite(file, data, size, 0) == (ssize_t)size);
-}
-
-static void touch(const uint8_t *bytes, uint64_t size) {
-    uint8_t sum = 0;
-    for (uint64_t i = 0; i < size; i++)
-        sum ^= bytes[i];
-    touched = sum;
-}
+static const char *path;
 
 static void judge_packet(const struct numi_capture *capture,
                          const struct numi_capture_packet *packet) {
@@ -120,7 +95,7 @@ static void read_by_taking(const struct numi_capture_counts *wanted, int wanted_
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct numi_capture *capture;
-    save(data, size);
+    path = file_of(data, size);
     int code = numi_capture_open(&capture, path);
     MUST((code == NUMI_OK) == (capture != NULL));
     MUST(code == NUMI_OK || code == NUMI_ERR_CORRUPT);
