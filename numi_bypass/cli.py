@@ -90,11 +90,9 @@ def _run(command: str, options: argparse.Namespace) -> int:
     from numi_bypass import errors
 
     try:
-        code = int(import_module(f"numi_bypass.commands.{command}").run(options))
-        sys.stdout.flush()
-        return code
+        return int(import_module(f"numi_bypass.commands.{command}").run(options))
     except BrokenPipeError:
-        raise
+        raise  # no failure of the command's: main knows what it means
     except (CommandError, errors.NumiError, OSError) as error:
         detail = error.detail if isinstance(error, errors.NumiError) else str(error)
         print(f"numi-bypass {command}: {detail}", file=sys.stderr)
@@ -117,17 +115,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     try:
         if sys.stdout is None:
+            print("numi-bypass: standard output is closed", file=sys.stderr)
             return EXIT_FAILED
         code = _main(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader has what it wanted (`| head`): nothing more can be said, and nothing went wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
     except OSError as error:
-        print(f"numi-bypass: {error.strerror or error}", file=sys.stderr)
+        # Nothing more can be said there, not even by the interpreter at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return EXIT_OK  # the reader has what it wanted (`| head`)
+        print(f"numi-bypass: {error.strerror or error}", file=sys.stderr)
         return EXIT_FAILED

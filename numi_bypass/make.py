@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from numi_bypass._ffi import CData, checked, ffi, lib
+from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes
 
 FORMATS = ("itch", "pcap", "pcapng")
 LINES = ("A", "B")
@@ -184,7 +184,7 @@ def _remove(path: str) -> None:
 
 def _write_bare(day: CData, path: str, tell: Tell, messages: int) -> dict[str, dict[str, int]]:
     holder = ffi.new("struct numi_sink **")
-    checked(lib.numi_sink_open(holder, path.encode(), _compression(path)))
+    checked(lib.numi_sink_open(holder, path_bytes(path), _compression(path)))
     chunk = ffi.new("uint8_t[]", _CHUNK)
     with _closing(holder[0], lib.numi_sink_close, path) as sink:
         while size := checked(lib.numi_day_next(day, chunk, _CHUNK)):
@@ -197,7 +197,7 @@ def _write_bare(day: CData, path: str, tell: Tell, messages: int) -> dict[str, d
 def _writer(path: str, format: str) -> Iterator[CData]:
     kind = lib.NUMI_CAPTURE_PCAPNG if format == "pcapng" else lib.NUMI_CAPTURE_PCAP_NS
     holder = ffi.new("struct numi_capture_writer **")
-    checked(lib.numi_capture_writer_open(holder, path.encode(), kind, _compression(path)))
+    checked(lib.numi_capture_writer_open(holder, path_bytes(path), kind, _compression(path)))
     with _closing(holder[0], lib.numi_capture_writer_close, path) as writer:
         yield writer
 

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from datetime import date
 
 
 def whole(lowest: int, highest: int) -> Callable[[str], int]:
@@ -34,3 +35,11 @@ def power_of_two(lowest: int, highest: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def day(word: str) -> date:
+    """A day as YYYY-MM-DD."""
+    try:
+        return date.fromisoformat(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r}: allowed a day as YYYY-MM-DD") from None

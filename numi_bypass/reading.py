@@ -24,8 +24,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, text
-from numi_bypass._handle import Handle
+from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, text, whole
+from numi_bypass._handle import Handle, Turn
 from numi_bypass.layout import dtype_of
 from numi_bypass.ledger import Ledger
 
@@ -74,6 +74,7 @@ class Source(Handle):
         out = ffi.new("struct numi_reader **")
         checked(lib.numi_reader_open(out, path_bytes(path)))
         self._reader = ffi.gc(out[0], lib.numi_reader_close)
+        self._turn = Turn("reader")
 
     def _decoder(self) -> CData:
         return lib.numi_reader_decoder(self._reader)
@@ -151,9 +152,7 @@ class Events(Source):
 
     def __init__(self, path: str | os.PathLike[str], decoder: str = "itch50", batch: int = BATCH) -> None:
         super().__init__(path, decoder)
-        if batch < 1:
-            raise ValueError(f"batch={batch}: allowed 1 and up")
-        self._batch = batch
+        self._batch = whole("batch", batch, 1, 2**31 - 1)
         self._buffers: list[NDArray[Any]] = []
 
     def _buffer(self) -> NDArray[Any]:
@@ -169,7 +168,8 @@ class Events(Source):
         while True:
             buffer = self._buffer()
             memory = ffi.from_buffer("struct numi_event[]", buffer)
-            count = checked(lib.numi_reader_events(self._reader, memory, len(buffer)))
+            with self._turn:
+                count = checked(lib.numi_reader_events(self._reader, memory, len(buffer)))
             del memory
             if count == 0:
                 return
@@ -217,7 +217,11 @@ class RawReader(Source):
 
     def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
         columns, arrays = self._columns()
-        while checked(lib.numi_reader_records(self._reader, columns, self._records)) > 0:
+        while True:
+            with self._turn:
+                count = checked(lib.numi_reader_records(self._reader, columns, self._records))
+            if count == 0:
+                return
             piece = {}
             for letter, column, array in zip(letters(), columns, arrays, strict=True):
                 if column.record_count:

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -73,18 +74,16 @@ def _rx_column(rx_ns: NDArray[Any]) -> pa.Array:
     return pa.array(rx_ns, kind, mask=rx_ns == 0) if rx_ns.any() else pa.nulls(len(rx_ns), kind)
 
 
-_symbol_names: dict[bytes, Names] = {}
-"""Of the last source only: most row groups meet no new symbol."""
+@lru_cache(maxsize=1)
+def _named(padded: bytes) -> Names:
+    """Kept from one piece to the next: most meet no new symbol."""
+    symbols = np.strings.rstrip(np.frombuffer(padded, "S8"), b" ")
+    return Names([*(symbol.decode("ascii", "replace") for symbol in symbols.tolist()), ""])
 
 
 def _symbols(source: reading.Source) -> Names:
     """By instrument; the last place, which -1 also finds, is nobody's."""
-    key = source.padded_symbols().tobytes()
-    if key not in _symbol_names:
-        _symbol_names.clear()
-        names = [*(symbol.decode("ascii", "replace") for symbol in source.symbols.tolist()), ""]
-        _symbol_names[key] = Names(names)
-    return _symbol_names[key]
+    return _named(source.padded_symbols().tobytes())
 
 
 def _price_field(name: str, kind: pa.DataType, scale: bytes) -> pa.Field:
@@ -309,7 +308,7 @@ class TableWriter:
                 writer.writerow(table.column_names)
             writer.writerows(row.values() for row in rows_of(table))
         else:
-            self._text.writelines(json.dumps(_present(row)) + "\n" for row in rows_of(table))
+            self._text.writelines(json.dumps(present(row)) + "\n" for row in rows_of(table))
         self._header = False
 
     def close(self, empty: pa.Schema) -> None:
@@ -322,7 +321,8 @@ class TableWriter:
             self._text.close()
 
 
-def _present(row: dict[str, Any]) -> dict[str, Any]:
+def present(row: dict[str, Any]) -> dict[str, Any]:
+    """Without what the row does not have."""
     return {name: value for name, value in row.items() if value is not None}
 
 

@@ -320,3 +320,17 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         peaks_kib.append(int(subprocess.run(words, capture_output=True, text=True, check=True).stdout))
     # five times the file, 36 MiB more of it; a writer keeps a footer line for each row group
     assert peaks_kib[1] < peaks_kib[0] + 12 * 1024
+
+
+def test_a_limit_holds_where_sequences_repeat(path: Path) -> None:
+    twice = [data for data in packets_of(some_messages(10), [5]) for _ in range(2)]
+    path.write_bytes(capture.write_pcap(timed(twice)))
+    for limit in (0, 1, 5, 19, 20, 99):
+        assert len(decode(path, "--limit", limit).stdout.splitlines()) == min(limit, 20)
+
+
+def test_a_second_thread_on_a_reader_is_refused(path: Path) -> None:
+    path.write_bytes(capture.write_itch(some_messages(2)))
+    for reader in (nb.read(path), reading.RawReader(path)):
+        with reader._turn, pytest.raises(nb.errors.BusyError, match="reader is in use"):
+            next(iter(reader))

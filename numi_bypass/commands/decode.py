@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 
 from numi_bypass import errors, reading
 from numi_bypass.cli import EXIT_FAILED, EXIT_OK
-from numi_bypass.options import whole
+from numi_bypass.options import day, whole
+from numi_bypass.progress import Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,12 +25,7 @@ if TYPE_CHECKING:
 Piece = dict[str, NDArray[Any]]
 """Rows by type letter; events are under the empty letter."""
 
-
-def _day(word: str) -> date:
-    try:
-        return date.fromisoformat(word)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{word!r}: allowed a day as YYYY-MM-DD") from None
+Source = reading.Events | reading.RawReader
 
 
 def _types(word: str) -> list[str]:
@@ -49,33 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--type", type=_types, help="only these types, as A,F")
     parser.add_argument("--symbol", action="append", help="only this symbol; may be given again")
     parser.add_argument("--limit", type=whole(0, 2**63 - 1), help="at most so many rows")
-    parser.add_argument("--date", type=_day, help="the New York day, where the file does not say it")
+    parser.add_argument("--date", type=day, help="the New York day, where the file does not say it")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-
-
-class Progress:
-    """Rate and time left, on a terminal only."""
-
-    def __init__(self, source: reading.Source) -> None:
-        self._source = source
-        self._started = self._shown = time.monotonic()
-        self._on = sys.stderr.isatty()
-
-    def show(self, rows: int) -> None:
-        """At most five times a second."""
-        now = time.monotonic()
-        if not self._on or now - self._shown < 0.2:
-            return
-        self._shown = now
-        done, size = self._source.progress()
-        elapsed = now - self._started
-        left = f", {elapsed * (size - done) / done:.0f} s left" if 0 < done <= size else ""
-        sys.stderr.write(f"\r{rows:,} messages, {rows / elapsed / 1e6:.2f} M/s{left}\x1b[K")
-
-    def end(self) -> None:
-        """Clear the line."""
-        if self._on:
-            sys.stderr.write("\r\x1b[K")
 
 
 class Selection:
@@ -103,12 +73,12 @@ class Selection:
     def records(self, source: reading.Source, piece: Piece) -> Piece:
         """The wanted ones of a piece."""
         chosen: Piece = {}
-        instruments = source.instrument_of_locate() if self._symbols is not None else None
+        wanted = None if self._symbols is None else self._instruments(source)[source.instrument_of_locate()]
         for letter, rows in piece.items():
             if self._types is not None and letter not in self._types:
                 continue
-            if instruments is not None:
-                rows = rows[self._instruments(source)[instruments[rows["stock_locate"]]]]
+            if wanted is not None:
+                rows = rows[wanted[rows["stock_locate"]]]
             if len(rows):
                 chosen[letter] = rows
         return self._limit_piece(chosen)
@@ -121,35 +91,34 @@ class Selection:
         return rows
 
     def _limit_piece(self, piece: Piece) -> Piece:
-        """The limit counts rows in the order of the file, whatever their type."""
-        if self.left is None or sum(map(len, piece.values())) <= self.left:
-            self.left = None if self.left is None else self.left - sum(map(len, piece.values()))
+        """The limit counts messages by their sequence, whatever their type."""
+        count = sum(map(len, piece.values()))
+        if self.left is None or count <= self.left:
+            self.left = None if self.left is None else self.left - count
             return piece
-        order = np.sort(np.concatenate([rows["sequence"] for rows in piece.values()]))
-        last = order[self.left - 1] if self.left else None
+        order = np.argsort(np.concatenate([rows["sequence"] for rows in piece.values()]), kind="stable")
+        keep = np.zeros(count, bool)
+        keep[order[: self.left]] = True
         self.left = 0
-        return {k: rows[rows["sequence"] <= last] for k, rows in piece.items()} if last is not None else {}
+        ends = np.cumsum([len(rows) for rows in piece.values()])[:-1]
+        chosen = zip(piece.items(), np.split(keep, ends), strict=True)
+        return {letter: rows[kept] for (letter, rows), kept in chosen if kept.any()}
 
 
-def _pieces(source: reading.Source, selection: Selection, progress: Progress) -> Iterator[Piece]:
+def _pieces(source: Source, selection: Selection, progress: Progress) -> Iterator[Piece]:
     """The wanted rows, piece after piece."""
     seen = 0
-    for part in _parts(source):
+    for part in source:
         if isinstance(part, dict):
             seen += sum(map(len, part.values()))
             piece = selection.records(source, part)
         else:
             seen += len(part)
             piece = {"": selection.events(source, part)}
-        progress.show(seen)
+        progress.show(seen, source.progress)
         yield piece
         if selection.left == 0:
             return
-
-
-def _parts(source: reading.Source) -> Iterator[Piece | NDArray[Any]]:
-    if isinstance(source, reading.Events | reading.RawReader):
-        yield from source
 
 
 class Output:
@@ -214,14 +183,13 @@ class Output:
             self._show(table)
 
     def _show(self, table: "pa.Table") -> None:
-        from numi_bypass.tables import rows_of
+        from numi_bypass.tables import present, rows_of
 
-        for row in rows_of(table):
-            present = {name: value for name, value in row.items() if value is not None}
+        for row in map(present, rows_of(table)):
             if self._keep_rows:
-                self.rows.append(present)
+                self.rows.append(row)
             else:
-                print(" ".join(f"{name}={value}" for name, value in present.items()))
+                print(" ".join(f"{name}={value}" for name, value in row.items()))
 
     def close(self) -> None:
         """Finish the files."""
@@ -232,14 +200,14 @@ class Output:
             writer.close(empty)
 
 
-def _open(path: str, options: argparse.Namespace) -> reading.Source:
+def _open(path: str, options: argparse.Namespace) -> Source:
     return reading.Events(path) if options.schema == "events" else reading.RawReader(path)
 
 
 def _decode(path: str, options: argparse.Namespace, selection: Selection, output: Output) -> dict[str, Any]:
     """One file to the output; what was in it."""
     source = _open(path, options)
-    progress = Progress(source)
+    progress = Progress()
     by_type: Counter[str] = Counter()
     failure = None
     try:

@@ -3,20 +3,12 @@
 import argparse
 import json
 import sys
-import time
 from dataclasses import asdict
-from datetime import date
 
 from numi_bypass import errors, make
 from numi_bypass.cli import EXIT_OK, EXIT_USAGE, CommandError, Parser
-from numi_bypass.options import whole
-
-
-def _day(word: str) -> date:
-    try:
-        return date.fromisoformat(word)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{word!r}: allowed a day as YYYY-MM-DD") from None
+from numi_bypass.options import day, whole
+from numi_bypass.progress import Progress
 
 
 def _chance(word: str) -> make.Pair:
@@ -73,7 +65,7 @@ def _add_line_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--packet-messages", type=_most, metavar="N[,N]", help="the most in a packet, of A and of B")
     group.add_argument("--mtu", type=whole(128, 9000), help="bytes of an IP packet (1500)")
     group.add_argument("--heartbeat-ms", type=whole(0, 10**9), help="a heartbeat after so long (10000); 0: none")
-    group.add_argument("--date", type=_day, help=f"the New York day of the stamps ({make.DAY})")
+    group.add_argument("--date", type=day, help=f"the New York day of the stamps ({make.DAY})")
 
 
 def _given(**values: object) -> dict[str, object]:
@@ -100,29 +92,6 @@ def _packing(options: argparse.Namespace) -> make.Packing | None:
     return make.Packing(**given) if given else None  # type: ignore[arg-type]
 
 
-class Progress:
-    """Rate and time left, on a terminal only."""
-
-    def __init__(self) -> None:
-        self._on = sys.stderr.isatty()
-        self._started = self._shown = time.monotonic()
-
-    def show(self, done: int, of: int) -> None:
-        """At most five times a second."""
-        now = time.monotonic()
-        if not self._on or now - self._shown < 0.2:
-            return
-        self._shown = now
-        rate = done / (now - self._started)
-        left = f", {(of - done) / rate:.0f} s left" if rate else ""
-        sys.stderr.write(f"\r{done:,} of {of:,} messages, {rate / 1e6:.2f} M/s{left}\x1b[K")
-
-    def end(self) -> None:
-        """Clear the line."""
-        if self._on:
-            sys.stderr.write("\r\x1b[K")
-
-
 def run(options: argparse.Namespace) -> int:
     """Write the day and say what it holds."""
     progress = Progress()
@@ -136,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
             format=options.format,
             faults=_faults(options),
             packing=_packing(options),
-            tell=progress.show,
+            tell=lambda done, of: progress.show(done, lambda: (done, of)),
         )
     except errors.NumiError:
         raise
