@@ -8,17 +8,15 @@ their padding, and a letter outside the specification's lists is as good as any 
 from dataclasses import dataclass
 from typing import Literal
 
+from numi_sim.model.refused import RefusedError
+
 Kind = Literal["integer", "price4", "price8", "alpha", "timestamp"]
 Value = int | bytes
 Message = dict[str, Value]
 
 
-class ItchError(ValueError):
-    """Bytes that are no message, or a message that cannot be written; `reason` is one word for the cause."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
+class ItchError(RefusedError):
+    """Bytes that are no message, or a message that cannot be written."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ the end of the session, and the sequence number of both is that of the next mess
 
 from collections.abc import Sequence
 
+from numi_sim.model.refused import RefusedError
+
 HEADER_LENGTH = 20
 HEARTBEAT = 0
 END_OF_SESSION = 0xFFFF
@@ -16,12 +18,8 @@ Header = tuple[bytes, int, int]  # session, sequence, count
 Packet = tuple[bytes, int, int, list[bytes]]  # a header and the messages; the first has the header's sequence
 
 
-class MoldError(ValueError):
-    """Bytes that are no packet, or a packet that cannot be written; `reason` is one word for the cause."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
+class MoldError(RefusedError):
+    """Bytes that are no packet, or a packet that cannot be written."""
 
 
 def encode(session: bytes, sequence: int, messages: Sequence[bytes]) -> bytes:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, NamedTuple
 
+from numi_sim.model.refused import RefusedError
+
 ETHERNET, RAW, LINUX_SLL = 1, 101, 113
 IPV4_TYPE, IPV6_TYPE = 0x0800, 0x86DD
 TAG_TYPES = (0x8100, 0x88A8, 0x9100)
@@ -20,12 +22,8 @@ HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
 EXTENSIONS = (HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION)
 
 
-class PacketError(ValueError):
+class PacketError(RefusedError):
     """Why there is no datagram here: truncated, not_ip, not_udp, fragment or bad_length."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
 
 
 class Vlan(NamedTuple):

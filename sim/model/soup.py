@@ -8,6 +8,8 @@ anywhere, so a `Framer` collects bytes until a packet is whole.
 from dataclasses import dataclass
 from typing import Literal
 
+from numi_sim.model.refused import RefusedError
+
 Value = int | bytes
 Packet = dict[str, Value]
 
@@ -16,12 +18,8 @@ CLIENT_TYPES = b"+LURO"
 U64_MAX = 2**64 - 1
 
 
-class SoupError(ValueError):
-    """Bytes that are no packet, or a packet that cannot be written; `reason` is one word for the cause."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
+class SoupError(RefusedError):
+    """Bytes that are no packet, or a packet that cannot be written."""
 
 
 @dataclass(frozen=True)
