@@ -101,13 +101,13 @@ def interrupted_soak(after_s: float) -> tuple[int, str, str]:
 
 
 def test_ctrl_c_shows_what_was_measured_so_far() -> None:
-    # On a loaded machine the first signal may come before the first round.
+    # On a loaded machine, or with checks on, the first signal may come before the first rounds are counted.
     for after_s in (0.5, 2, 8, 20):
         code, out, errors = interrupted_soak(after_s)
         assert (code, errors, len(out.splitlines())) == (130, "", 1)
         last = key_values(out)
         assert last["status"] == "interrupted"
-        if "operations" in last:
+        if int(last.get("operations", 0)) > 0:
             break
     assert int(last["operations"]) > 0
 
