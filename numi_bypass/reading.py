@@ -38,7 +38,7 @@ PRICE_SCALE = 4
 """ITCH prices are in 1e-4 dollars; those of MWCB levels in 1e-8."""
 
 NEW_YORK = ZoneInfo("America/New_York")
-BATCH = 8192
+BATCH = 16384
 _RAW_RECORDS = 65536
 
 

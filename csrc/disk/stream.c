@@ -64,7 +64,7 @@ static int damaged(const struct numi_stream *stream) {
 
 /* Expands what lies in the input; the number of bytes that came out. */
 static int64_t expand(struct numi_stream *stream, uint8_t *to, uint64_t room) {
-    uint64_t size = room < NUMI_STREAM_READ_SIZE ? room : NUMI_STREAM_READ_SIZE;
+    uint64_t size = room < NUMI_STREAM_INPUT_SIZE ? room : NUMI_STREAM_INPUT_SIZE;
     struct numi_codec_io io = {stream->input + stream->in, stream->in_end - stream->in, to, size};
     int code = numi_codec_expand(stream->codec, &io);
     stream->in = stream->in_end - io.in_size;
@@ -83,7 +83,7 @@ static int64_t fill_expanded(struct numi_stream *stream, uint8_t *to, uint64_t r
                 return got;
             continue; /* a head, a tail or padding */
         }
-        int64_t got = read_file(stream, stream->input, NUMI_STREAM_READ_SIZE);
+        int64_t got = read_file(stream, stream->input, NUMI_STREAM_INPUT_SIZE);
         if (got < 0)
             return got;
         if (got == 0) {
@@ -177,7 +177,8 @@ static int open_file(struct numi_stream *stream, const char *path) {
 /* The first bytes, enough to tell gzip and zstd. */
 static int read_magic(struct numi_stream *stream) {
     while (stream->end < MAGIC_SIZE && !stream->file_ended) {
-        int64_t got = read_file(stream, stream->window + stream->end, NUMI_STREAM_READ_SIZE);
+        int64_t got = read_file(stream, stream->window + stream->end,
+                                NUMI_STREAM_INPUT_SIZE - stream->end);
         if (got < 0)
             return (int)got;
         stream->end += (uint64_t)got;
@@ -200,10 +201,10 @@ static int open_codec(struct numi_stream *stream) {
     int code = numi_codec_open(&stream->codec, stream->compression, true);
     if (code < 0)
         return code;
-    stream->input = malloc(NUMI_STREAM_READ_SIZE);
+    stream->input = malloc(NUMI_STREAM_INPUT_SIZE);
     if (stream->input == NULL)
         return numi_error_set(NUMI_ERR_NO_MEMORY, "%s: an input of %d bytes", stream->path,
-                              NUMI_STREAM_READ_SIZE);
+                              NUMI_STREAM_INPUT_SIZE);
     memcpy(stream->input, stream->window, stream->end);
     stream->in_end = stream->end;
     stream->end = 0;

@@ -3,7 +3,7 @@
  *   file --read()--> [input] --expand--> [ done | here ... there | room ]   the window
  *                                               ^ numi_stream_need: from here on, contiguous
  *
- * Which of the three it is, the first bytes say, never the name. Memory is the window (1 MiB), the
+ * Which of the three it is, the first bytes say, never the name. Memory is the window (2 MiB), the
  * input of a compressed file (256 KiB) and what the expander keeps (gzip 40 KiB, zstd the window
  * its frames name, at most 128 MiB), whatever the file's length. Only a single need of more than
  * the window makes it grow, up to NUMI_STREAM_NEED_MAX.
@@ -25,8 +25,9 @@ enum numi_compression {
 };
 
 enum numi_stream_limit {
-    NUMI_STREAM_WINDOW_SIZE = 1 << 20,
-    NUMI_STREAM_READ_SIZE = 1 << 18, /* one system call, one turn of the expander */
+    NUMI_STREAM_WINDOW_SIZE = 1 << 21,
+    NUMI_STREAM_READ_SIZE = 1 << 20,  /* one system call: smaller ones cost a microsecond each */
+    NUMI_STREAM_INPUT_SIZE = 1 << 18, /* one turn of the expander: what comes out stays cached */
     NUMI_STREAM_NEED_MAX = 1 << 24,
 };
 
