@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, text, whole
+from numi_bypass._growing import Growing
 from numi_bypass._handle import Handle, Turn
 from numi_bypass.layout import dtype_of
 from numi_bypass.ledger import Ledger
@@ -40,6 +41,8 @@ PRICE_SCALE = 4
 NEW_YORK = ZoneInfo("America/New_York")
 BATCH = 16384
 _RAW_RECORDS = 65536
+_ALL_RECORDS = 1 << 20
+"""Messages between two looks at Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,25 @@ class RawReader(Source):
         super().__init__(path, decoder)
         self._records = records
 
+    def _step(self, columns: CData, messages: int) -> int:
+        with self._turn:
+            return checked(lib.numi_reader_records(self._reader, columns, messages))
+
+    def all(self) -> dict[str, NDArray[Any]]:
+        """What has not been read yet, whole: one array a type letter."""
+        growing = [Growing(dtype_of(f"numi_itch_{letter}")) for letter in letters()]
+        columns = ffi.new("struct numi_reader_column[]", len(growing))
+        count = 1
+        while count:
+            for column, records in zip(columns, growing, strict=True):
+                if column.record_count == column.record_max:
+                    if column.record_max:
+                        records.grow()
+                    column.records, column.record_max = records.pointer, records.room
+            count = self._step(columns, _ALL_RECORDS)
+        counts = [int(column.record_count) for column in columns]
+        return {letter: records.array(n) for letter, records, n in zip(letters(), growing, counts, strict=True)}
+
     def _columns(self) -> tuple[CData, list[NDArray[Any]]]:
         arrays = [np.empty(self._records, dtype_of(f"numi_itch_{letter}")) for letter in letters()]
         columns = ffi.new("struct numi_reader_column[]", len(arrays))
@@ -218,9 +240,7 @@ class RawReader(Source):
     def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
         columns, arrays = self._columns()
         while True:
-            with self._turn:
-                count = checked(lib.numi_reader_records(self._reader, columns, self._records))
-            if count == 0:
+            if self._step(columns, self._records) == 0:
                 return
             piece = {}
             for letter, column, array in zip(letters(), columns, arrays, strict=True):
@@ -235,14 +255,7 @@ class Raw:
 
     def __init__(self, path: str | os.PathLike[str], decoder: str = "itch50") -> None:
         self.source = RawReader(path, decoder)
-        pieces: dict[str, list[NDArray[Any]]] = {letter: [] for letter in letters()}
-        for piece in self.source:
-            for letter, rows in piece.items():
-                pieces[letter].append(rows)
-        self._arrays = {
-            letter: np.concatenate(rows) if rows else np.empty(0, dtype_of(f"numi_itch_{letter}"))
-            for letter, rows in pieces.items()
-        }
+        self._arrays = self.source.all()
 
     def __getitem__(self, letter: str) -> NDArray[Any]:
         return self._arrays[letter]

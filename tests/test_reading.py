@@ -108,6 +108,18 @@ def test_raw_arrays_hold_every_field(path: Path, messages: list[bytes], room: in
     assert [seen[sequence] for sequence in sorted(seen)] == [itch.decode(message) for message in messages]
 
 
+def test_raw_arrays_grow_without_losing_a_record(path: Path) -> None:
+    nb.make_itch(path, messages=30_000, symbols=20, seed=5)
+    whole = nb.read(path, schema="raw")
+    pieces: dict[str, list[np.ndarray]] = {letter: [] for letter in whole}
+    for piece in reading.RawReader(path, records=1000):
+        for letter, rows in piece.items():
+            pieces[letter].append(rows)
+    assert whole["A"].nbytes > 4 * 65536, "too few to grow more than once"
+    for letter, rows in whole.items():
+        assert np.array_equal(rows, np.concatenate([rows[:0], *pieces[letter]])), letter
+
+
 def some_messages(count: int = 200) -> list[bytes]:
     blank = {
         letter: {f.name: b"" if f.kind == "alpha" else 0 for f in itch.LAYOUTS[letter].fields}
