@@ -1,4 +1,4 @@
-"""Arrays of a length that nobody knows beforehand, filled by the core: the kernel moves them as they grow, no byte is copied."""
+"""Arrays whose length nobody knows beforehand, filled by the core: as they grow their pages move, no byte is copied."""
 
 import mmap
 from typing import Any
