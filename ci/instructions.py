@@ -15,7 +15,12 @@ import tempfile
 from pathlib import Path
 
 RECORD = Path(__file__).resolve().parent.parent / "benches" / "instructions.json"
-PATHS = {"decode": "numi_itch_decode_run", "records": "numi_itch_decode"}
+PATHS = {
+    "decode": "numi_itch_decode_run",
+    "records": "numi_itch_decode",
+    "book": "numi_books_apply",
+    "book-ahead": "numi_books_apply",
+}
 ALLOWED = 1.05
 
 

@@ -17,7 +17,7 @@ from numi_sim.model import capture, itch, mold, packet
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "mutate"
-TARGETS = ["reader", "capture", "itch", "mold", "soup", "packet"]
+TARGETS = ["reader", "capture", "itch", "mold", "soup", "packet", "book"]
 SESSION = b"NUMI000001"
 NOON_NS = 1_700_000_000_000_000_000
 
@@ -92,6 +92,21 @@ def streams(rng: random.Random) -> dict[str, bytes]:
     return {"soup": b"".join(len(body).to_bytes(2, "big") + body for body in bodies)}
 
 
+def books(rng: random.Random) -> dict[str, bytes]:
+    """Runs of messages of orders for every aim, as messages and as short steps; the options are drawn."""
+    letters = "AAAAFECXDDUUPS"
+    by_letter = {letter: itch.LAYOUTS[letter.encode()].length - 1 for letter in letters}
+    out = {}
+    for aim in range(0, 128, 4):
+        aim += rng.randrange(4)
+        head = rng.randbytes(4)
+        chosen = [rng.choice(letters) for _ in range(rng.choice((8, 30, 120)))]
+        run = capture.write_itch([letter.encode() + rng.randbytes(by_letter[letter]) for letter in chosen])
+        out[f"run-{aim}"] = head + bytes([aim]) + run
+        out[f"steps-{aim}"] = head + bytes([aim | 128]) + rng.randbytes(5 * rng.choice((20, 100, 400, 1600)))
+    return out
+
+
 def inputs(target: str, rng: random.Random) -> dict[str, bytes]:
     """What a target's head comment says that it reads."""
     if target == "itch":
@@ -100,6 +115,8 @@ def inputs(target: str, rng: random.Random) -> dict[str, bytes]:
         return {f"mold-{index}": payload for index, payload in enumerate(payloads(rng))}
     if target == "soup":
         return streams(rng)
+    if target == "book":
+        return books(rng)
     if target == "packet":
         return {f"packet-{index}": b"\0" + frame for index, frame in enumerate(frames(rng))}
     return files(rng)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from numi_bypass import errors
+    from numi_bypass.book import Book, Books
     from numi_bypass.build import build_info
     from numi_bypass.checksum import crc32c
     from numi_bypass.clock import Clock, ClockFit, Stamp
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from numi_bypass.make import Cut, LineFaults, MadeDay, Packing, make_itch
     from numi_bypass.pool import Lease, Pool
     from numi_bypass.reading import Events, Raw, read
+    from numi_bypass.replaying import bbo, replay, snapshots
     from numi_bypass.ring import Ring
 
 _HOMES = {
+    "Book": "book",
+    "Books": "book",
     "Clock": "clock",
     "ClockFit": "clock",
     "Cut": "make",
@@ -35,6 +39,7 @@ _HOMES = {
     "Raw": "reading",
     "Ring": "ring",
     "Stamp": "clock",
+    "bbo": "replaying",
     "build_info": "build",
     "crc32c": "checksum",
     "faults": "cores",
@@ -43,12 +48,16 @@ _HOMES = {
     "make_itch": "make",
     "pin": "cores",
     "read": "reading",
+    "replay": "replaying",
+    "snapshots": "replaying",
     "topology": "cores",
     "unlock_memory": "cores",
     "unpin": "cores",
 }
 
 __all__ = [
+    "Book",
+    "Books",
     "Clock",
     "ClockFit",
     "Cut",
@@ -64,6 +73,7 @@ __all__ = [
     "Raw",
     "Ring",
     "Stamp",
+    "bbo",
     "build_info",
     "crc32c",
     "errors",
@@ -73,6 +83,8 @@ __all__ = [
     "make_itch",
     "pin",
     "read",
+    "replay",
+    "snapshots",
     "topology",
     "unlock_memory",
     "unpin",

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from functools import partial
+from operator import index
 from typing import Any
 
 from numi_bypass import errors
@@ -29,11 +30,15 @@ def checked(code: int) -> int:
 
 def whole(name: str, value: int, lowest: int, highest: int) -> int:
     """A whole number within what the C type and the core allow; cffi's own refusal names neither."""
-    if not isinstance(value, int) or not lowest <= value <= highest:
+    try:
+        number = index(value)  # NumPy's whole numbers are as good
+    except TypeError:
+        number = lowest - 1
+    if not lowest <= number <= highest:
         code = int(lib.NUMI_ERR_ARGUMENT)
         detail = f"{name}={value!r}: allowed a whole number from {lowest} to {highest}"
         raise errors.exception_of(code, text(lib.numi_error_name(code)), detail)
-    return value
+    return number
 
 
 def path_bytes(path: str | bytes | os.PathLike[str]) -> bytes:

@@ -18,6 +18,7 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "bench": "run benchmark scenarios: all of them, or one by name",
+    "book": "the order books of a capture or of the two lines of a feed, at its end or at any moment",
     "decode": "files of exchange traffic as rows, Parquet, CSV or JSON lines",
     "features": "what this build and this machine can do, and why not",
     "make": "synthetic traffic: a trading day, bare or on two lines with faults",

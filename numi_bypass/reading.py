@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 PRICE_SCALE = 4
 """ITCH prices are in 1e-4 dollars; those of MWCB levels in 1e-8."""
 
+Path = str | os.PathLike[str]
+
 NEW_YORK = ZoneInfo("America/New_York")
 BATCH = 16384
 _RAW_RECORDS = 65536
@@ -67,16 +69,26 @@ def fields_of(letter: str) -> tuple[Field, ...]:
     return tuple(Field(text(field.name), kinds[field.kind]) for field in table.fields[0 : table.field_count])
 
 
-class Source(Handle):
-    """One open file: the core's reader, what it counted, and the instruments it met."""
+def _open_reader(paths: list[Path], merged: bool) -> CData:
+    out = ffi.new("struct numi_reader **")
+    if not merged:
+        checked(lib.numi_reader_open(out, path_bytes(paths[0])))
+        return out[0]
+    names = [ffi.new("char[]", path_bytes(path)) for path in paths]
+    checked(lib.numi_reader_open_lines(out, ffi.new("char *[]", names), len(names)))
+    return out[0]
 
-    def __init__(self, path: str | os.PathLike[str], decoder: str) -> None:
+
+class Source(Handle):
+    """One open file, or two lines of one feed: the core's reader, what it counted, and the instruments it met."""
+
+    def __init__(self, path: Path, decoder: str, other: Path | None = None, merge: bool = False) -> None:
         if decoder != "itch50":
             raise ValueError(f"decoder={decoder!r}: allowed 'itch50'")
         self.path = os.fspath(path)
-        out = ffi.new("struct numi_reader **")
-        checked(lib.numi_reader_open(out, path_bytes(path)))
-        self._reader = ffi.gc(out[0], lib.numi_reader_close)
+        paths = [path] if other is None else [path, other]
+        self._lines = range(len(paths))
+        self._reader = ffi.gc(_open_reader(paths, merge or other is not None), lib.numi_reader_close)
         self._turn = Turn("reader")
 
     def _decoder(self) -> CData:
@@ -92,6 +104,11 @@ class Source(Handle):
         decoder = self._decoder()
         size = decoder.instrument_count * int(lib.NUMI_ITCH_SYMBOL_SIZE)
         return np.frombuffer(ffi.buffer(decoder.symbol_of, size), "S8").copy()
+
+    @property
+    def instrument_count(self) -> int:
+        """Instruments met so far."""
+        return int(self._decoder().instrument_count)
 
     @property
     def locates(self) -> NDArray[np.uint16]:
@@ -112,24 +129,28 @@ class Source(Handle):
 
     def counts(self) -> dict[str, int]:
         """What was counted beside the ledger: reasons, gaps, control packets, truncation."""
-        c, capture = lib.numi_reader_counts(self._reader), self._capture_counts()
+        c = lib.numi_reader_counts(self._reader)
         counts = {"messages": int(self._decoder().messages)}
         reasons = ((c.packet_reasons, lib.numi_packet_reason_name), (c.mold_reasons, lib.numi_mold_reason_name))
         for numbers, name_of in (*reasons, (self._decoder().rejects, lib.numi_itch_reason_name)):
             counts |= {text(name_of(index)): int(n) for index, n in enumerate(numbers) if index and n}
         names = ("heartbeats", "ends_of_session", "sessions", "missing", "repeated", "rejected")
         counts |= {name: int(getattr(c, name)) for name in names}
-        counts |= {name: int(getattr(capture, name)) for name in ("cut", "torn", "unknown_blocks")}
-        counts["truncated_records"] = int(capture.truncated)
-        return counts
+        captures = [lib.numi_capture_counts(lib.numi_reader_capture(self._reader, line)) for line in self._lines]
+        fields = {"cut": "cut", "torn": "torn", "unknown_blocks": "unknown_blocks", "truncated_records": "truncated"}
+        return counts | {name: sum(int(getattr(one, field)) for one in captures) for name, field in fields.items()}
 
-    def _capture_counts(self) -> CData:
-        return lib.numi_capture_counts(lib.numi_reader_capture(self._reader))
+    @property
+    def sessions(self) -> int:
+        """How many sessions have begun; of merged lines, no batch holds events of two."""
+        return int(lib.numi_reader_counts(self._reader).sessions)
 
     def progress(self) -> tuple[int, int]:
-        """Bytes of the file read so far, and all of them (-1 where nobody knows)."""
-        stream = lib.numi_capture_stream(lib.numi_reader_capture(self._reader))
-        return int(lib.numi_stream_file_offset(stream)), int(lib.numi_stream_file_size(stream))
+        """Bytes of the files read so far, and all of them (-1 where nobody knows)."""
+        streams = [lib.numi_capture_stream(lib.numi_reader_capture(self._reader, line)) for line in self._lines]
+        sizes = [int(lib.numi_stream_file_size(stream)) for stream in streams]
+        done = sum(int(lib.numi_stream_file_offset(stream)) for stream in streams)
+        return done, -1 if -1 in sizes else sum(sizes)
 
     @property
     def day(self) -> date | None:
@@ -151,10 +172,22 @@ class Events(Source):
 
     A batch is a structured array (struct numi_event). Its memory is used again only once nobody holds the batch or a
     part of it any more: keep what you like, and reading slows down to the speed of fresh memory.
+
+    `other` is the second line of the feed: both are merged, each message comes once and in order, and what neither has
+    is one event of kind 0 (`order` the first missing sequence, `aux` the last). `merge` puts one line in order alone.
     """
 
-    def __init__(self, path: str | os.PathLike[str], decoder: str = "itch50", batch: int = BATCH) -> None:
-        super().__init__(path, decoder)
+    def __init__(
+        self,
+        path: Path,
+        decoder: str = "itch50",
+        batch: int = BATCH,
+        *,
+        other: Path | None = None,
+        merge: bool = False,
+    ) -> None:
+        super().__init__(path, decoder, other, merge)
+        self.gaps: list[list[int]] = []
         self._batch = whole("batch", batch, 1, 2**31 - 1)
         self._buffers: list[NDArray[Any]] = []
 
@@ -176,8 +209,14 @@ class Events(Source):
             del memory
             if count == 0:
                 return
+            if lib.numi_reader_counts(self._reader).gaps > len(self.gaps):
+                self._note_gaps(buffer[:count])
             yield buffer[:count]
             del buffer
+
+    def _note_gaps(self, events: NDArray[Any]) -> None:
+        declared = events[events["kind"] == int(lib.NUMI_EVENT_GAP)]
+        self.gaps += [[int(gap["order"]), int(gap["aux"])] for gap in declared]
 
     def to_arrow(self, day: date | None = None) -> "pyarrow.Table":
         """All events as an Arrow table (extra `arrow`)."""
@@ -207,7 +246,7 @@ class Events(Source):
 class RawReader(Source):
     """The messages of a file as native records, in pieces: for each type letter an array with every field."""
 
-    def __init__(self, path: str | os.PathLike[str], decoder: str = "itch50", records: int = _RAW_RECORDS) -> None:
+    def __init__(self, path: Path, decoder: str = "itch50", records: int = _RAW_RECORDS) -> None:
         super().__init__(path, decoder)
         self._records = records
 
@@ -253,7 +292,7 @@ class RawReader(Source):
 class Raw:
     """All messages of a file: `raw["A"]` is one structured array with every field of the specification."""
 
-    def __init__(self, path: str | os.PathLike[str], decoder: str = "itch50") -> None:
+    def __init__(self, path: Path, decoder: str = "itch50") -> None:
         self.source = RawReader(path, decoder)
         self._arrays = self.source.all()
 
@@ -293,25 +332,30 @@ class Raw:
 
 @overload
 def read(
-    path: str | os.PathLike[str], *, decoder: str = "itch50", schema: Literal["events"] = "events", batch: int = BATCH
+    path: Path,
+    *,
+    decoder: str = "itch50",
+    schema: Literal["events"] = "events",
+    batch: int = BATCH,
+    other: Path | None = None,
 ) -> Events: ...
 @overload
+def read(path: Path, *, decoder: str = "itch50", schema: Literal["raw"], batch: int = BATCH) -> Raw: ...
 def read(
-    path: str | os.PathLike[str], *, decoder: str = "itch50", schema: Literal["raw"], batch: int = BATCH
-) -> Raw: ...
-def read(
-    path: str | os.PathLike[str],
+    path: Path,
     *,
     decoder: str = "itch50",
     schema: Literal["events", "raw"] = "events",
     batch: int = BATCH,
+    other: Path | None = None,
 ) -> Events | Raw:
     """A capture (pcap, pcapng) or a bare ITCH file, plain, in gzip or in zstd.
 
-    `schema="events"` iterates batches of 64-byte events; `schema="raw"` reads one array a message type.
+    `schema="events"` iterates batches of 64-byte events, of two lines merged where `other` is the second one;
+    `schema="raw"` reads one array a message type.
     """
     if schema == "events":
-        return Events(path, decoder, batch)
-    if schema == "raw":
+        return Events(path, decoder, batch, other=other)
+    if schema == "raw" and other is None:
         return Raw(path, decoder)
-    raise ValueError(f"schema={schema!r}: allowed 'events', 'raw'")
+    raise ValueError(f"schema={schema!r}, other={other!r}: allowed 'events', or 'raw' of one file")

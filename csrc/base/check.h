@@ -39,6 +39,10 @@ enum numi_plant {
     NUMI_PLANT_MALLOC,
     NUMI_PLANT_STRDUP,
     NUMI_PLANT_OVERFLOW,
+    NUMI_PLANT_EMPTY_LEVEL,      /* a level without orders stays in its ladder */
+    NUMI_PLANT_LOST_LINK,        /* leaving a long queue forgets one of the two links */
+    NUMI_PLANT_REPLACE_PRIORITY, /* a replace at the same price keeps its place */
+    NUMI_PLANT_STALE_BEST,       /* a better level does not become the best */
 };
 #define NUMI_PLANT_JOIN(name)   NUMI_PLANT_##name
 #define NUMI_PLANT_EXPAND(name) NUMI_PLANT_JOIN(name)

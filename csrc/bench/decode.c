@@ -66,3 +66,10 @@ uint64_t numi_bench_decode_itch(const uint8_t *bytes, uint64_t size, struct numi
     numi_itch_decoder_close(decoder);
     return spent;
 }
+
+uint64_t numi_bench_whole_size(const uint8_t *bytes, uint64_t size) {
+    const uint8_t *at = bytes, *const end = bytes + size;
+    while (end - at >= 2 && end - at - 2 >= numi_be16(at))
+        at += 2 + numi_be16(at);
+    return (uint64_t)(at - bytes);
+}

@@ -15,4 +15,7 @@ NUMI_API uint64_t numi_bench_decode_itch(const uint8_t *bytes, uint64_t size,
                                          struct numi_event *events, uint32_t event_max,
                                          uint64_t *messages);
 
+/* How many of the bytes are whole messages. */
+NUMI_API uint64_t numi_bench_whole_size(const uint8_t *bytes, uint64_t size);
+
 #endif

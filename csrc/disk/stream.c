@@ -177,8 +177,8 @@ static int open_file(struct numi_stream *stream, const char *path) {
 /* The first bytes, enough to tell gzip and zstd. */
 static int read_magic(struct numi_stream *stream) {
     while (stream->end < MAGIC_SIZE && !stream->file_ended) {
-        int64_t got = read_file(stream, stream->window + stream->end,
-                                NUMI_STREAM_INPUT_SIZE - stream->end);
+        int64_t got =
+            read_file(stream, stream->window + stream->end, NUMI_STREAM_INPUT_SIZE - stream->end);
         if (got < 0)
             return (int)got;
         stream->end += (uint64_t)got;

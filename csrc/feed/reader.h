@@ -1,16 +1,24 @@
-/* The reader: from a capture file to events or native records, in the file's order.
+/* The reader: from capture files to events or native records.
  *
- *   capture -> packet -> MoldUDP64 -> messages -> events, or a row in the array of its type
- *   bare file ---------------------> messages ->
+ *   capture -> packet -> MoldUDP64 -----------> messages -> events, or a row in its type's array
+ *   capture -> packet -> MoldUDP64 -> merge --> messages ->
+ *   bare file --------------------------------> messages ->
  *
- * One line, as it was recorded: nothing is merged, nothing reordered (feed/merge does that). Memory
- * does not grow with the file. What is not a whole message is counted by reason, in a ledger that
- * closes; only a file that contradicts itself is an error. */
+ * numi_reader_open reads one line as it was recorded, nothing merged, nothing reordered.
+ * numi_reader_open_lines puts one or two lines together (feed/merge.h): every message once, in
+ * order, in the order of arrival over both; what neither has is a declared gap, one event of kind
+ * 0. Files are then read twice, first for their headers, so that a gap is known when it is reached
+ * and memory does not grow with the file; pipes cannot be, and packets behind a gap are held to the
+ * end.
+ *
+ * What is not a whole message is counted by reason, in a ledger that closes; only a file that
+ * contradicts itself is an error. */
 #ifndef NUMI_FEED_READER_H
 #define NUMI_FEED_READER_H
 
 #include "base/ledger.h"
 #include "disk/capture.h"
+#include "feed/merge.h"
 #include "wire/itch.h"
 #include "wire/mold.h"
 #include "wire/packet.h"
@@ -22,8 +30,9 @@ struct numi_reader_counts {
     uint64_t heartbeats;
     uint64_t ends_of_session;
     uint64_t sessions; /* changes of the session's name, the first included */
-    uint64_t missing;  /* sequences jumped over */
+    uint64_t missing;  /* sequences jumped over; of merged lines, in declared gaps */
     uint64_t repeated; /* messages at or below a sequence already seen in their session */
+    uint64_t gaps;     /* declared; only of merged lines */
     uint64_t rejected; /* messages that are none: the decoder counts them by reason */
 };
 
@@ -38,10 +47,16 @@ struct numi_reader;
 
 /* All that numi_capture_open fails with. */
 NUMI_API int numi_reader_open(struct numi_reader **out, const char *path);
+
+/* The same for the lines of one feed, merged: one or two captures. A single bare file is read as
+ * numi_reader_open does; one of two is NUMI_ERR_ARGUMENT. */
+NUMI_API int numi_reader_open_lines(struct numi_reader **out, const char *const *paths,
+                                    uint32_t path_count);
 NUMI_API void numi_reader_close(struct numi_reader *reader);
 
 /* The next events, at most `event_max`; 0 at the end of the file. NUMI_ERR_CORRUPT with offset and
- * reason, after the events before it. */
+ * reason, after the events before it. Of merged lines, those of one session alone: the next
+ * session's begin with the next call. */
 NUMI_API int numi_reader_events(struct numi_reader *reader, struct numi_event *events,
                                 uint32_t event_max);
 
@@ -55,7 +70,10 @@ NUMI_API int numi_reader_records(struct numi_reader *reader, struct numi_reader_
 /* Valid until the reader is closed; their content until the next call. */
 NUMI_API const struct numi_reader_counts *numi_reader_counts(const struct numi_reader *reader);
 NUMI_API const struct numi_itch_decoder *numi_reader_decoder(const struct numi_reader *reader);
-NUMI_API const struct numi_capture *numi_reader_capture(const struct numi_reader *reader);
+
+/* The capture of a line, from 0 on; NULL past the last. */
+NUMI_API const struct numi_capture *numi_reader_capture(const struct numi_reader *reader,
+                                                        uint32_t line);
 
 /* The receive time of the first packet, UTC since 1970; 0 where there is none (a bare file). */
 NUMI_API int64_t numi_reader_first_ns(const struct numi_reader *reader);

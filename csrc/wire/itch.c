@@ -103,7 +103,7 @@ struct shape {
     uint8_t stock_at;     /* 0 without */
     uint8_t unused[5];
     uint64_t order_mask, price_mask, quantity_mask, aux_mask;
-} NUMI_ALIGNED(16);
+} NUMI_ALIGNED(64);
 
 static struct shape shapes[256];
 static uint8_t side_of[256]; /* by the wire's letter */
@@ -292,8 +292,9 @@ static inline void decode(struct numi_itch_decoder *decoder, const struct shape 
     event->rx_ns = rx_ns;
     event->kind = message[0];
     event->side = side_of[message[shape->side_at]] | shape->no_side;
-    uint16_t hidden = (message[shape->printable_at] == 'N') & shape->hides_volume;
-    event->flags = (uint16_t)(flags | hidden << 8);
+    event->flags = flags;
+    if (NUMI_UNLIKELY(shape->hides_volume) && message[shape->printable_at] == 'N')
+        event->flags |= NUMI_EVENT_NOT_PRINTABLE;
 }
 
 int numi_itch_decode_event(struct numi_itch_decoder *decoder, const uint8_t *message, uint64_t size,
@@ -313,24 +314,27 @@ int numi_itch_decode_run(struct numi_itch_decoder *decoder, const uint8_t *bytes
                          uint64_t *used, uint64_t *next_sequence, int64_t rx_ns, uint16_t flags,
                          struct numi_event *events, uint32_t event_max) {
     const uint8_t *at = bytes, *const end = bytes + size;
+    struct numi_event *event = events, *const events_end = events + event_max;
     uint64_t sequence = *next_sequence;
-    uint32_t count = 0;
-    while (count < event_max && end - at >= 2) {
-        uint64_t message_size = numi_be16(at);
-        if (NUMI_UNLIKELY((uint64_t)(end - at) - 2 < message_size))
-            break;
+    while (event < events_end && end - at >= 2) {
+        uint64_t message_size = numi_be16(at), there = (uint64_t)(end - at) - 2;
         const uint8_t *message = at + 2;
-        at = message + message_size;
-        if (NUMI_LIKELY(message_size != 0)) {
+        /* An empty one wraps around, and is told apart from one that is cut short below. */
+        if (NUMI_LIKELY(message_size - 1 < there)) {
             const struct shape *shape = &shapes[message[0]];
             if (NUMI_LIKELY(shape->size == message_size)) {
-                decode(decoder, shape, message, sequence++, rx_ns, flags, &events[count++]);
+                decode(decoder, shape, message, sequence++, rx_ns, flags, event++);
+                at = message + message_size;
                 continue;
             }
         }
+        if (message_size > there)
+            break;
         decoder->rejects[numi_itch_check(message, message_size)]++;
+        at = message + message_size;
         sequence++;
     }
+    uint64_t count = (uint64_t)(event - events);
     decoder->messages += count;
     *used = (uint64_t)(at - bytes);
     *next_sequence = sequence;

@@ -9,6 +9,7 @@ import argparse
 from typing import Protocol
 
 SCENARIOS = {
+    "decode-book": "ns a message through decoder and books with full queues; one message alone; the bare probe",
     "hot-paths": "ns an operation of ring, pool, histogram, CRC32C and clock; the ring against a C++ one",
     "pool-soak": "frames taken and given back without end: no miss, no return drop",
 }

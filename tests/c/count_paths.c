@@ -1,7 +1,7 @@
 /* Runs each guarded hot path over a day of its own, for ci/instructions.py to count under
  * callgrind.
  *
- *   count_paths decode | records    prints the number of messages
+ *   count_paths decode | records | book | book-ahead    prints the number of messages
  *
  * Instructions are the same on a loaded machine, nanoseconds are not: so it is these that a test
  * guards. */
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feed/book.h"
 #include "make/day.h"
 #include "wire/itch.h"
 
@@ -55,13 +56,40 @@ static uint64_t records(uint64_t size) {
     return count;
 }
 
+static uint64_t book(struct numi_itch_decoder *decoder, uint64_t size, uint32_t ahead) {
+    struct numi_books_options options;
+    struct numi_books *books;
+    uint64_t at = 0, used, sequence = 1, count = 0;
+    numi_books_defaults(&options);
+    options.ahead = ahead;
+    if (numi_books_open(&books, &options) != 0 || numi_books_reserve(books, SYMBOLS, MESSAGES) != 0)
+        return 0;
+    do {
+        int got = numi_itch_decode_run(decoder, bytes + at, size - at, &used, &sequence, 0, 0,
+                                       events, EVENTS);
+        count += (uint64_t)numi_books_apply(books, events, (uint64_t)got, NULL);
+        at += used;
+    } while (used > 0);
+    numi_books_close(books);
+    return count;
+}
+
+static uint64_t run(const char *path, struct numi_itch_decoder *decoder, uint64_t size) {
+    if (strcmp(path, "decode") == 0)
+        return decode(decoder, size);
+    if (strcmp(path, "book") == 0)
+        return book(decoder, size, NUMI_BOOK_AHEAD_NEVER);
+    if (strcmp(path, "book-ahead") == 0)
+        return book(decoder, size, NUMI_BOOK_AHEAD_ALWAYS);
+    return records(size);
+}
+
 int main(int count, char **words) {
     struct numi_itch_decoder *decoder;
     uint64_t size = make_day();
     if (count != 2 || size == 0 || numi_itch_decoder_open(&decoder) != 0)
         return 2;
-    printf("%llu\n", (unsigned long long)(strcmp(words[1], "decode") == 0 ? decode(decoder, size)
-                                                                          : records(size)));
+    printf("%llu\n", (unsigned long long)run(words[1], decoder, size));
     numi_itch_decoder_close(decoder);
     return 0;
 }

@@ -36,13 +36,13 @@ static void add(struct outcome *outcome, uint8_t letter, uint64_t sequence, int6
 }
 
 static bool beyond(const struct numi_reader *reader) {
-    const struct numi_stream *stream = numi_capture_stream(numi_reader_capture(reader));
+    const struct numi_stream *stream = numi_capture_stream(numi_reader_capture(reader, 0));
     return numi_stream_offset(stream) > EXPANDED_MAX;
 }
 
 static void judge_counts(const struct numi_reader *reader, const struct outcome *outcome) {
     const struct numi_reader_counts *counts = &outcome->counts;
-    bool bare = numi_capture_format(numi_reader_capture(reader)) == NUMI_CAPTURE_ITCH;
+    bool bare = numi_capture_format(numi_reader_capture(reader, 0)) == NUMI_CAPTURE_ITCH;
     const uint64_t *frames = counts->ledger.frames, *messages = counts->ledger.messages;
     MUST(numi_ledger_check_frames(&counts->ledger) == 0);
     MUST(numi_ledger_check_messages(&counts->ledger) == 0);
@@ -60,7 +60,7 @@ static void judge_counts(const struct numi_reader *reader, const struct outcome 
 /* Keeps what there is to compare, and closes the reader. */
 static void conclude(struct numi_reader *reader, struct outcome *outcome) {
     outcome->counts = *numi_reader_counts(reader);
-    outcome->capture = *numi_capture_counts(numi_reader_capture(reader));
+    outcome->capture = *numi_capture_counts(numi_reader_capture(reader, 0));
     memcpy(outcome->rejects, numi_reader_decoder(reader)->rejects, sizeof outcome->rejects);
     MUST(outcome->code == 0 || outcome->code == 1 || outcome->code == NUMI_ERR_CORRUPT);
     if (outcome->code < 0) {

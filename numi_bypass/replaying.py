@@ -1,0 +1,282 @@
+r"""Files through the books: replay, best-price changes, snapshots.
+
+>>> import pathlib, tempfile, numi_bypass as nb
+>>> path = pathlib.Path(tempfile.mkdtemp()) / "day.itch"
+>>> _ = nb.make_itch(path, messages=20_000, symbols=5, seed=1)
+>>> books = nb.replay(path)
+>>> books.counts()["messages"], len(books)
+(20000, 5)
+>>> best = nb.bbo(path, symbols=["A"])
+>>> bool((best["bid"][-1], best["ask"][-1]) == (books["A"].bbo.bid, books["A"].bbo.ask))
+True
+>>> rows = next(nb.snapshots(path, every="1h", depth=1))
+>>> rows.dtype.names
+('time', 'symbol', 'side', 'place', 'price', 'quantity', 'order_count')
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numi_bypass._ffi import lib, whole
+from numi_bypass.book import Books
+from numi_bypass.reading import Events, Path
+
+BATCH = 4096
+"""Events that stay in the cache from the decoder to the books."""
+
+_UNITS_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+
+
+def nanoseconds(every: str | timedelta | int) -> int:
+    """A span as "1s", "100ms", "5m", "1h", a timedelta, or ns.
+
+    >>> nanoseconds("100ms"), nanoseconds(timedelta(seconds=1))
+    (100000000, 1000000000)
+    """
+    if isinstance(every, timedelta):
+        every = (every // timedelta(microseconds=1)) * 1000
+    if isinstance(every, str):
+        found = re.fullmatch(r"(\d+)(ns|us|ms|s|m|h)", every.strip())
+        if found is None:
+            raise ValueError(f"every={every!r}: allowed a whole number and ns, us, ms, s, m or h, as 100ms")
+        every = int(found[1]) * _UNITS_NS[found[2]]
+    return whole("every", every, 1, 2**63 - 1)
+
+
+class Replay:
+    """Events of a file, or of two lines of a feed, on their way into books: `for events in run: run.apply(events)`.
+
+    With the first batch of another session `begins` is true, and the books still hold the session before; they are
+    cleared when the batch is applied.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        other: Path | None = None,
+        books: Books | None = None,
+        until_ns: int | None = None,
+        until_sequence: int | None = None,
+        batch: int = BATCH,
+    ) -> None:
+        self._until = {
+            name: np.uint64(whole(argument, value, 0, 2**64 - 1))
+            for argument, name, value in (
+                ("until_ns", "exchange_ns", until_ns),
+                ("until_sequence", "sequence", until_sequence),
+            )
+            if value is not None
+        }
+        self.events = Events(path, batch=batch, other=other, merge=True)
+        self.books = Books() if books is None else books
+        self.gaps: list[list[int]] = []
+        """Declared so far, among the events that were handed out: the first sequence missing, and the last."""
+        self.symbols = self.events.symbols
+        """By instrument."""
+        self.begins = False
+        self._padded = b""
+        self._sessions = 0
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        """Batches that are to be applied next."""
+        for batch in self.events:
+            part = batch[: self._wanted(batch)]
+            if len(part):
+                self.begins = self.events.sessions > self._sessions > 0
+                self._sessions = self.events.sessions
+                self._name()
+                self._note_gaps(part)
+                yield part
+            if len(part) < len(batch):
+                return
+
+    def apply(self, events: NDArray[Any]) -> None:
+        """Into the books."""
+        self._begun().apply(events)
+
+    def changes(self, events: NDArray[Any], sizes: bool) -> NDArray[Any]:
+        """Likewise, with the changes of best prices."""
+        return self._begun().changes(events, sizes)
+
+    def _begun(self) -> Books:
+        if self.begins:
+            self.books.clear()
+            self.begins = False
+        return self.books
+
+    def _note_gaps(self, part: NDArray[Any]) -> None:
+        declared = part[part["kind"] == int(lib.NUMI_EVENT_GAP)]
+        self.gaps += [[int(gap["order"]), int(gap["aux"])] for gap in declared]
+
+    def _wanted(self, batch: NDArray[Any]) -> int:
+        """How many come before the first that is too late."""
+        late = np.zeros(len(batch), bool)
+        for name, last in self._until.items():
+            late |= batch[name] > last
+        return int(late.argmax()) if late.any() else len(batch)
+
+    def _name(self) -> None:
+        """Tells the books what the instruments are called, as often as that changes."""
+        padded = self.events.padded_symbols().tobytes()
+        if padded == self._padded:
+            return
+        self._padded, self.symbols = padded, self.events.symbols
+        locates, known = self.events.locates, self.books.wire_ids
+        both = min(len(locates), len(known))
+        if not np.array_equal(locates[:both], known[:both]):
+            raise ValueError(f"{self.events.path}: other instruments than those of the books: allowed new books")
+        further = slice(len(locates), None)
+        self.books.name(
+            [*self.symbols.tolist(), *self.books.symbols[further]], [*locates.tolist(), *known[further].tolist()]
+        )
+
+
+def replay(
+    path: Path,
+    on_batch: Callable[[Books, NDArray[Any]], object] | None = None,
+    *,
+    other: Path | None = None,
+    books: Books | None = None,
+    until_ns: int | None = None,
+    until_sequence: int | None = None,
+    batch: int = BATCH,
+) -> Books:
+    """Applies a file, or the two lines of a feed, and returns the books.
+
+    `on_batch(books, events)` is called after each batch. It ends before the first event past `until_ns` (exchange time,
+    ns since midnight in New York) or `until_sequence`. Each session begins with empty books. `books` are new ones with
+    options of their own, or those of what came before in the same feed.
+    """
+    run = Replay(path, other=other, books=books, until_ns=until_ns, until_sequence=until_sequence, batch=batch)
+    for events in run:
+        run.apply(events)
+        if on_batch is not None:
+            on_batch(run.books, events)
+    return run.books
+
+
+_BBO = np.dtype(
+    [
+        ("time", "<u8"),
+        ("rx_ns", "<i8"),
+        ("sequence", "<u8"),
+        ("symbol", "S8"),
+        ("bid", "<i8"),
+        ("ask", "<i8"),
+        ("bid_quantity", "<u8"),
+        ("ask_quantity", "<u8"),
+        ("flags", "<u4"),
+    ]
+)
+
+
+Symbols = str | Collection[str] | None
+"""One, some, or all."""
+
+
+def _listed(symbols: Symbols) -> list[str] | None:
+    return [symbols] if isinstance(symbols, str) else None if symbols is None else list(dict.fromkeys(symbols))
+
+
+def bbo(path: Path, *, other: Path | None = None, symbols: Symbols = None, sizes: bool = False) -> NDArray[Any]:
+    """Every change of a best price, as an array; with `sizes` also each change of the quantity there.
+
+    `time` is the exchange's, ns since midnight in New York; prices are the wire's integers. A side without orders is 0
+    and has no NUMI_BOOK_HAS_BID (4) or NUMI_BOOK_HAS_ASK (8) in `flags`; 1 is a crossed book, 2 a locked one.
+    """
+    chosen = _listed(symbols)
+    wanted = None if chosen is None else [symbol.encode() for symbol in chosen]
+    run, parts = Replay(path, other=other), [np.empty(0, _BBO)]
+    for events in run:
+        changes = run.changes(events, sizes)
+        if wanted is not None:
+            changes = changes[np.isin(run.symbols, wanted)[changes["instrument"]]]
+        rows = np.empty(len(changes), _BBO)
+        rows["time"], rows["symbol"] = changes["exchange_ns"], run.symbols[changes["instrument"]]
+        for name in ("rx_ns", "sequence", "bid", "ask", "bid_quantity", "ask_quantity", "flags"):
+            rows[name] = changes[name]
+        parts.append(rows)
+    return np.concatenate(parts)
+
+
+_SNAPSHOT = np.dtype(
+    [
+        ("time", "<u8"),
+        ("symbol", "S8"),
+        ("side", "S3"),
+        ("place", "<u4"),
+        ("price", "<i8"),
+        ("quantity", "<u8"),
+        ("order_count", "<u8"),
+    ]
+)
+
+
+def snapshot(books: Books, time: int, depth: int, symbols: Collection[str] | None = None) -> NDArray[Any]:
+    """The best levels of each book, one row a level: `place` 0 is the best, `side` b"bid" or b"ask"."""
+    chosen = [symbol for symbol in (books if symbols is None else symbols) if symbol in books]
+    levels, counts = books.top_of([books[symbol].instrument for symbol in chosen], depth)
+    rows = np.empty(len(levels), _SNAPSHOT)
+    rows["time"] = time
+    rows["symbol"] = np.repeat(np.array(chosen, "S8"), counts.sum(axis=1))
+    each = counts.ravel()
+    rows["side"] = np.repeat(np.array([b"bid", b"ask"] * len(chosen), "S3"), each)
+    rows["place"] = np.arange(len(rows)) - np.repeat(np.cumsum(each) - each, each)
+    for name in ("price", "quantity", "order_count"):
+        rows[name] = levels[name]
+    return rows
+
+
+def snapshots(
+    path: Path,
+    *,
+    every: str | timedelta | int = "1s",
+    depth: int = 10,
+    other: Path | None = None,
+    symbols: Symbols = None,
+) -> Iterator[NDArray[Any]]:
+    """The best `depth` levels of each book at every multiple of `every` of exchange time, one array an instant.
+
+    The instants run from the first multiple at or after the first event to the last one at or before the last event; a
+    new session starts anew. The state at an instant holds every event up to it, its own included.
+    `np.concatenate(list(snapshots(...)))` makes one array of them, which pandas.DataFrame takes as it is.
+    """
+    step, count = nanoseconds(every), whole("depth", depth, 1, 2**31 - 1)
+    return _snapshots(Replay(path, other=other), step, count, _listed(symbols))
+
+
+_NEVER = -1
+
+
+def _snapshots(run: Replay, step: int, depth: int, symbols: list[str] | None) -> Iterator[NDArray[Any]]:
+    instant = last = _NEVER
+    for events in run:
+        if run.begins:
+            if instant == last != _NEVER:
+                yield snapshot(run.books, instant, depth, symbols)
+            instant = last = _NEVER
+        times, done = _times(events, last), 0
+        if instant == _NEVER and times[-1] != _NEVER:
+            instant = -(-int(times[times != _NEVER][0]) // step) * step
+        while instant < times[-1]:
+            end = int(np.searchsorted(times, instant, side="right"))
+            run.apply(events[done:end])
+            yield snapshot(run.books, instant, depth, symbols)
+            done, instant = end, instant + step
+        run.apply(events[done:])
+        last = int(times[-1])
+    # Only now is it sure that no other event has this time.
+    if instant == last != _NEVER:
+        yield snapshot(run.books, instant, depth, symbols)
+
+
+def _times(events: NDArray[Any], last: int) -> NDArray[np.int64]:
+    """Exchange times as they go on after `last`: a declared gap has none of its own, and none goes back."""
+    times = np.where(events["kind"] == int(lib.NUMI_EVENT_GAP), last, events["exchange_ns"].astype(np.int64))
+    return np.maximum.accumulate(np.maximum(times, last))
