@@ -2,64 +2,97 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from numi_bypass.book import Book
-from numi_bypass.cli import EXIT_FAILED, EXIT_IMPOSSIBLE, CommandError
+from numi_bypass.cli import EXIT_IMPOSSIBLE, EXIT_USAGE, CommandError
 from numi_bypass.reading import PRICE_SCALE
 
-if TYPE_CHECKING:
+try:
     from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import StrMethodFormatter
+except ImportError as error:
+    raise CommandError("matplotlib is missing: pip install 'numi-bypass[plot]'", EXIT_IMPOSSIBLE) from error
 
 AXES_MAX = 12
+_ENDINGS = (".png", ".svg", ".pdf")
 _BID, _ASK, _INK = "#2a7f62", "#c0504d", "#333333"
 
 
-def _draw_side(axes: "Axes", levels: "np.ndarray[Any, Any]", colour: str, name: str) -> None:
-    if len(levels) == 0:
-        return
-    prices = levels["price"] / 10.0**PRICE_SCALE
-    resting = np.cumsum(levels["quantity"])
-    axes.step(prices, resting, where="post", color=colour, linewidth=1.4, label=name)
-    axes.fill_between(prices, resting, step="post", color=colour, alpha=0.18)
+def check(path: Path, chosen: int) -> None:
+    """Refuses before a long file is read what could not be drawn after it."""
+    if path.suffix not in _ENDINGS:
+        raise CommandError(f"--plot {path}: allowed a name that ends in {', '.join(_ENDINGS)}", EXIT_USAGE)
+    if chosen > AXES_MAX:
+        raise CommandError(f"--plot: {chosen} symbols: allowed at most {AXES_MAX}", EXIT_USAGE)
+    if not path.parent.is_dir():
+        raise CommandError(f"--plot {path}: there is no folder {path.parent}")
 
 
-def _draw_book(axes: "Axes", book: Book, depth: int) -> None:
+def _prices(levels: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(levels["price"] / 10.0**PRICE_SCALE)
+
+
+def _draw_side(axes: Axes, levels: NDArray[Any], edge: float, colour: str) -> None:
+    """Stairs from nothing at the best price to all of it at the edge of the picture."""
+    prices = _prices(levels)
+    # As floats: a sum of whole numbers could wrap.
+    resting = np.cumsum(levels["quantity"].astype(np.float64))
+    x, y = np.concatenate([prices[:1], prices, [edge]]), np.concatenate([[0.0], resting, resting[-1:]])
+    axes.step(x, y, where="post", color=colour, linewidth=1.4)
+    axes.fill_between(x, y, step="post", color=colour, alpha=0.18, linewidth=0)
+
+
+def _draw_book(axes: Axes, book: Book, depth: int) -> None:
     bids, asks = book.top(depth)
-    _draw_side(axes, bids, _BID, "bids")
-    _draw_side(axes, asks, _ASK, "asks")
-    best = book.bbo
-    if best.bid is not None and best.ask is not None:
-        axes.axvline((best.bid + best.ask) / 2 / 10.0**PRICE_SCALE, color=_INK, linewidth=0.8, linestyle=":")
-    axes.set_title(book.symbol, loc="left", fontsize=10, fontweight="bold", color=_INK)
-    axes.set_xlabel("price", fontsize=8)
-    axes.set_ylabel("shares at this price or better", fontsize=8)
+    prices = np.concatenate([_prices(bids), _prices(asks)])
+    if len(prices):
+        margin = 0.03 * float(np.ptp(prices)) or 0.01
+        low, high = float(prices.min()) - margin, float(prices.max()) + margin
+        _draw_side(axes, bids, low, _BID)
+        _draw_side(axes, asks, high, _ASK)
+        axes.set_xlim(low, high)
+        axes.ticklabel_format(axis="x", useOffset=False, style="plain")
+        axes.locator_params(axis="x", nbins=6)
+    else:
+        axes.text(0.5, 0.5, "no orders", transform=axes.transAxes, ha="center", color=_INK)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    # A dollar in a symbol is no formula.
+    axes.set_title(_title(book), loc="left", fontsize=10, fontweight="bold", color=_INK, parse_math=False)
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_ylim(bottom=0)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(labelsize=8, color=_INK, labelcolor=_INK)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)
+    axes.grid(alpha=0.2)
+    axes.set_axisbelow(True)
+
+
+def _title(book: Book) -> str:
+    best = book.bbo
+    bid, ask = ("-" if price is None else f"{price / 10**PRICE_SCALE:,.4f}" for price in (best.bid, best.ask))
+    state = ", crossed" if best.crossed else ", locked" if best.locked else ""
+    return f"{book.symbol}   {bid} / {ask}{state}"
 
 
 def draw(books: Sequence[Book], depth: int, path: Path) -> None:
     """One chart a book, in one picture."""
     if not 1 <= len(books) <= AXES_MAX:
-        raise CommandError(f"--plot draws 1 to {AXES_MAX} symbols, not {len(books)}: choose them with --symbol")
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise CommandError("matplotlib is missing: pip install 'numi-bypass[plot]'", EXIT_IMPOSSIBLE) from error
+        raise CommandError(f"--plot: {len(books)} symbols: allowed 1 to {AXES_MAX}, choose them with --symbol")
     columns = 1 if len(books) == 1 else 2 if len(books) <= 4 else 3
     rows = -(-len(books) // columns)
-    figure = Figure(figsize=(5.2 * columns, 3.4 * rows), layout="constrained")
+    figure = Figure(figsize=(max(5.2 * columns, 7), 3.4 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     for place, book in enumerate(books):
         _draw_book(figure.add_subplot(rows, columns, place + 1), book, depth)
-    try:
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise CommandError(f"--plot {path}: {error}", EXIT_FAILED) from error
+    sides = [Patch(color=_BID, label="bids"), Patch(color=_ASK, label="asks")]
+    figure.legend(handles=sides, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    figure.supxlabel("price, dollars", fontsize=9, color=_INK)
+    figure.supylabel("shares at this price or better", fontsize=9, color=_INK)
+    figure.savefig(path, dpi=120)

@@ -1,10 +1,12 @@
 """Books from files: the face of the core's books, replays, the command; all against the naive model."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numi_bypass as nb
 from numi_bypass.layout import dtype_of
 from numi_bypass.replaying import nanoseconds
 from numi_sim.model import book as book_model
+from numi_sim.model import capture, itch, mold, packet
 
 EMPTY_HASH = "99aa06d3014798d86001c324468d497f"
 DAY = {"messages": 20_000, "symbols": 8, "seed": 6}
@@ -289,3 +292,357 @@ def test_a_second_thread_is_refused() -> None:
         thread.join(60)
     assert caught
     assert "another thread" in caught[0].detail
+
+
+# --- captures by hand: sessions, gaps, names that come late
+
+HEADERS = packet.Headers("10.0.0.1", "239.192.1.1", 26400, 26400)
+NOON_NS = 1_700_000_000_000_000_000
+S = 10**9
+
+
+def message(letter: str, **fields: Any) -> bytes:
+    blank = {one.name: b"" if one.kind == "alpha" else 0 for one in itch.LAYOUTS[letter.encode()].fields}
+    return itch.encode({**blank, "message_type": letter.encode(), **fields})
+
+
+def add(order: int, at: float = 0, symbol: bytes = b"A", locate: int = 1, **fields: Any) -> bytes:
+    given = {"stock_locate": locate, "stock": symbol, "timestamp": int(at * S), "order_reference_number": order}
+    return message("A", **given, **{"shares": 10, "price": 1000, "buy_sell_indicator": b"B", **fields})
+
+
+def recorded(path: Path, *payloads: bytes) -> Path:
+    packets = [(NOON_NS + index, packet.build(HEADERS, payload)) for index, payload in enumerate(payloads)]
+    path.write_bytes(capture.write_pcap(packets))
+    return path
+
+
+FIRST, SECOND = b"NUMI000001", b"NUMI000002"
+
+
+@pytest.fixture
+def two_sessions(tmp_path: Path) -> Path:
+    """Two orders until second 5; then, in another session, one order from second 2 on."""
+    return recorded(
+        tmp_path / "two.pcap",
+        mold.encode(FIRST, 1, [add(1, 3), add(2, 5)]),
+        mold.encode(SECOND, 1, [add(7, 2, shares=70), message("S", timestamp=4 * S)]),
+    )
+
+
+def test_a_session_begins_with_empty_books(two_sessions: Path) -> None:
+    books = nb.replay(two_sessions)
+    assert (books.counts()["live_orders"], books.counts()["messages"]) == (1, 4)
+    assert books["A"].bbo.bid_quantity == 70
+    assert nb.bbo(two_sessions, sizes=True)["bid_quantity"].tolist() == [10, 20, 70]
+    assert document(two_sessions)["live_orders"] == 1
+
+
+def test_snapshots_of_each_session_are_in_its_own_time(two_sessions: Path) -> None:
+    rows = np.concatenate(list(nb.snapshots(two_sessions, every="1s")))
+    assert rows[["time", "quantity"]].tolist() == [
+        *((at * S, quantity) for at, quantity in ((3, 10), (4, 10), (5, 20))),
+        *((at * S, 70) for at in (2, 3, 4)),
+    ]
+
+
+def test_a_gap_has_no_time_of_its_own(tmp_path: Path) -> None:
+    path = recorded(
+        tmp_path / "gaps.pcap",
+        mold.heartbeat(FIRST, 5),
+        mold.encode(FIRST, 8, [add(1, 3.5)]),
+        mold.encode(FIRST, 20, [add(2, 4), add(3, 6)]),
+        mold.heartbeat(FIRST, 30),
+    )
+    parts = [part[["time", "quantity"]].tolist() for part in nb.snapshots(path, every="1s")]
+    assert parts == [[(4 * S, 20)], [(5 * S, 20)], [(6 * S, 30)]]
+    found = document(path)
+    assert (found["gaps"], found["messages"]) == ([[5, 7], [9, 19], [22, 29]], 3)
+    assert document(path, "--at-seq", 8)["gaps"] == [[5, 7]]
+    shown = book(path, "--symbol", "A").stdout.splitlines()
+    assert "gaps=3 missing=22 rejected=0" in shown[0]
+    assert shown[1] == "missing: 5-7 9-19 22-29"
+
+
+def test_many_gaps_do_not_hide_the_books(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "gaps.pcap", *(mold.encode(FIRST, 1 + 2 * at, [add(1 + at)]) for at in range(20)))
+    shown = book(path).stdout.splitlines()
+    assert shown[1] == "missing: 2 4 6 8 10 12 14 16 and 11 gaps more, --json lists them"
+    assert len(document(path)["gaps"]) == 19
+
+
+def test_an_instrument_whose_name_comes_late_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "late.itch"
+    nameless = message("D", stock_locate=4, order_reference_number=9)
+    path.write_bytes(capture.write_itch([nameless, add(1), add(2, symbol=b"LATE", locate=4)]))
+    books = nb.replay(path, batch=1)
+    assert books.symbols == ["LATE", "A"]
+    assert books.wire_ids.tolist() == [4, 1]
+    assert books["LATE"].position(2) == 0
+    assert list(books) == ["LATE", "A"]
+    assert nb.bbo(path)["symbol"].tolist() == [b"A", b"LATE"]
+
+
+def test_a_file_goes_on_where_another_ended(tmp_path: Path) -> None:
+    path, same, other = (tmp_path / name for name in ("one.itch", "same.itch", "other.itch"))
+    path.write_bytes(capture.write_itch([add(1, symbol=b"A", locate=1), add(2, symbol=b"B", locate=2)]))
+    same.write_bytes(capture.write_itch([add(3, symbol=b"A", locate=1)]))
+    other.write_bytes(capture.write_itch([add(4, symbol=b"B", locate=2)]))
+    books = nb.replay(same, books=nb.replay(path))
+    assert books["A"].orders("bid", 1000)["order"].tolist() == [1, 3]
+    assert books["B"].position(2) == 0
+    with pytest.raises(ValueError, match="other instruments"):
+        nb.replay(other, books=books)
+    assert books.hash() == books.copy().hash()
+
+
+def test_one_symbol_needs_no_list(tmp_path: Path) -> None:
+    path = tmp_path / "names.itch"
+    path.write_bytes(capture.write_itch([add(n, symbol=name, locate=n) for n, name in enumerate((b"A", b"AB", b"B"))]))
+    assert nb.bbo(path, symbols="AB")["symbol"].tolist() == [b"AB"]
+    assert nb.bbo(path, symbols=["B", "NONE"])["symbol"].tolist() == [b"B"]
+    assert next(nb.snapshots(path, symbols="AB"))["symbol"].tolist() == [b"AB"]
+
+
+def test_trades_take_where_the_books_say_so(tmp_path: Path) -> None:
+    path = tmp_path / "trades.itch"
+    path.write_bytes(capture.write_itch([add(1), message("P", stock_locate=1, order_reference_number=1, shares=4)]))
+    assert nb.replay(path)["A"].bbo.bid_quantity == 10
+    assert nb.replay(path, books=nb.Books(consume_trades=True))["A"].bbo.bid_quantity == 6
+    assert document(path, "--consume-trades")["books"]["A"]["bids"] == [[1000, 6, 1]]
+
+
+def test_a_moment_splits_messages_of_one_batch(tmp_path: Path) -> None:
+    path = tmp_path / "moments.itch"
+    path.write_bytes(capture.write_itch([add(1, 1), add(2, 2), add(3, 2), add(4, 3)]))
+    assert nb.replay(path, until_ns=2 * S).counts()["messages"] == 3
+    assert nb.replay(path, until_ns=2 * S - 1).counts()["messages"] == 1
+    assert nb.replay(path, until_sequence=0).counts()["messages"] == 0
+    assert nb.replay(path, until_ns=9 * S, until_sequence=3).counts()["messages"] == 3
+    for wrong in ({"until_ns": -1}, {"until_sequence": 2**64}, {"batch": 0}):
+        with pytest.raises(nb.errors.ArgumentError, match="allowed"):
+            nb.replay(path, **wrong)
+
+
+def test_two_lines_give_the_same_prices_and_snapshots_as_the_bare_day(day: Path, tmp_path: Path) -> None:
+    faults = nb.LineFaults(loss=0.05, duplicates=0.02)
+    nb.make_itch(tmp_path / "x.pcap", **DAY, faults=faults)
+    lines = {"path": tmp_path / "x-A.pcap", "other": tmp_path / "x-B.pcap"}
+    names = [name for name in nb.bbo(day).dtype.names or () if name != "rx_ns"]
+    assert np.array_equal(nb.bbo(**lines)[names], nb.bbo(day)[names])
+    pairs = zip(nb.snapshots(**lines, every="30m"), nb.snapshots(day, every="30m"), strict=True)
+    assert all(np.array_equal(*pair) for pair in pairs)
+
+
+def test_snapshots_take_spans_and_symbols_of_every_form(day: Path) -> None:
+    wanted = np.concatenate(list(nb.snapshots(day, every="1h", depth=2)))
+    for every in (timedelta(hours=1), 3600 * S, np.int64(3600 * S), "60m"):
+        assert np.array_equal(np.concatenate(list(nb.snapshots(day, every=every, depth=2))), wanted)
+    chosen = np.concatenate(list(nb.snapshots(day, every="1h", depth=2, symbols=["B"])))
+    assert np.array_equal(chosen, wanted[wanted["symbol"] == b"B"])
+    assert set(wanted["side"].tolist()) == {b"bid", b"ask"}
+    with pytest.raises(ValueError, match="allowed"):  # before the first one is asked for
+        nb.snapshots(day, every="1 day")
+    with pytest.raises(ValueError, match="depth=0"):
+        nb.snapshots(day, depth=0)
+
+
+# --- more of the command
+
+
+def test_books_without_orders_are_named_in_one_line(day: Path) -> None:
+    shown = book(day, "--at-seq", 20, "--symbol", "A", "--symbol", "B").stdout.splitlines()
+    assert shown[1:] == ["", "without orders: A B"]
+
+
+def test_columns_line_up(tmp_path: Path) -> None:
+    path = tmp_path / "wide.itch"
+    asks = [add(order, shares=2**31, price=2**31 + order, buy_sell_indicator=b"S") for order in (3, 4)]
+    path.write_bytes(capture.write_itch([add(1), add(2, price=999), *asks]))
+    lines = book(path).stdout.splitlines()[2:]
+    assert lines[0] == "A"
+    assert lines[2:] == [
+        "       1        10  1000 | 2147483651  2147483648       1",
+        "       1        10   999 | 2147483652  2147483648       1",
+    ]
+    assert len({len(line) for line in lines[1:]}) == 1
+
+
+def test_a_crossed_book_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "crossed.itch"
+    path.write_bytes(capture.write_itch([add(1), add(2, price=900, buy_sell_indicator=b"S")]))
+    assert "A crossed" in book(path).stdout.splitlines()
+    assert document(path)["flags"] == {"crossed": 1, "locked": 0}
+
+
+def test_what_broke_a_file_is_told_beside_a_symbol_that_is_not_in_it(tmp_path: Path) -> None:
+    broken = recorded(tmp_path / "x.pcap", mold.encode(FIRST, 1, [add(1)]))
+    broken.write_bytes(broken.read_bytes() + b"\xff" * 16)
+    run = book(broken, "--symbol", "B")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "--symbol B: none of the 1 instruments" in run.stderr
+    assert "(offset" in run.stderr
+    assert "(offset" in json.loads(book(broken, "--json").stdout)["error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "named"),
+    [
+        (["--plot", "x.xlsx"], 2, "x.xlsx: allowed a name that ends in .png"),
+        (["--plot", "x.png", *(word for n in range(13) for word in ("--symbol", f"S{n}"))], 2, "13 symbols"),
+        (["--plot", "/nonexistent/x.png"], 1, "no folder /nonexistent"),
+    ],
+)
+def test_a_picture_that_cannot_be_is_refused_before_reading(words: list[str], code: int, named: str) -> None:
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    run = book("/no/such/file", *words)
+    assert run.returncode == code
+    assert named in run.stderr
+
+
+def test_without_matplotlib_the_command_says_what_to_install(day: Path) -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = None; from numi_bypass.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", code, "book", str(day), "--plot", "x.png"]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert run.returncode == 3
+    assert run.stderr == "numi-bypass book: matplotlib is missing: pip install 'numi-bypass[plot]'\n"
+
+
+def test_more_symbols_than_a_picture_holds(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    path = tmp_path / "many.itch"
+    path.write_bytes(capture.write_itch([add(n, symbol=b"S%d" % n, locate=n) for n in range(1, 14)]))
+    run = book(path, "--plot", tmp_path / "x.png")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "13 symbols: allowed 1 to 12, choose them with --symbol" in run.stderr
+    assert not (tmp_path / "x.png").exists()
+    for chosen, at in (("S1", "9:30"), ("S2", "0:00")):
+        run = book(path, "--plot", tmp_path / "x.png", "--symbol", chosen, "--at", at)
+        assert (run.returncode, run.stderr) == (0, ""), "one side alone is drawn, too"
+
+
+# --- more of the face
+
+
+def test_events_need_not_lie_side_by_side() -> None:
+    adds, books, one = some_adds(), nb.Books(), nb.Books()
+    books.apply(np.repeat(adds, 2)[::2])
+    one.apply(adds[0])
+    for each in (books, one):
+        each.name(["X"], [7])
+    whole = nb.Books()
+    whole.name(["X"], [7])
+    assert len(whole.changes(adds[::-1][::-1])) == 2
+    assert whole.hash() == books.hash()
+    assert one.counts()["live_orders"] == 1
+    books.apply(adds[:0])
+    for wrong in (np.arange(5), adds.reshape(2, 10), adds["order"], np.zeros(3, [("kind", "u1")])):
+        with pytest.raises(TypeError, match="allowed struct numi_event"):
+            books.apply(wrong)
+        with pytest.raises(TypeError, match="allowed struct numi_event"):
+            books.changes(wrong)
+    assert books.hash() == whole.hash()
+
+
+def test_more_changes_than_are_kept_at_once_all_come() -> None:
+    adds = some_adds(20_000)
+    adds["side"], adds["price"] = 0, np.arange(20_000)
+    changes = nb.Books().changes(adds)
+    assert changes["bid"].tolist() == list(range(20_000))
+    assert changes["sequence"].tolist() == adds["sequence"].tolist()
+
+
+def test_what_numpy_gives_can_be_asked_with() -> None:
+    books = nb.Books()
+    books.name([b"X   "], np.array([7], np.uint64))
+    books.apply(some_adds())
+    bids, _ = books[b"X"].top(np.int64(1))  # type: ignore[arg-type]
+    queue = books["X"].orders(np.uint8(0), bids["price"][0])  # type: ignore[arg-type]
+    assert len(queue) == 10
+    assert books["X"].position(queue["order"][-1]) == 9
+    assert books["X"].level("bid", bids[0]["price"])["quantity"] == 100  # type: ignore[index]
+    for wrong in (1.5, "1", None, 2**63):
+        with pytest.raises(nb.errors.ArgumentError, match="price="):
+            books["X"].level("bid", wrong)  # type: ignore[arg-type]
+
+
+def test_names_are_whole_and_as_many_as_wire_ids() -> None:
+    books = nb.Books()
+    with pytest.raises(ValueError, match="2 symbols and 1 wire ids"):
+        books.name(["X", "Y"], [1])
+    for wrong in (-1, 2**64, 0.5):
+        with pytest.raises(nb.errors.ArgumentError, match="wire_ids="):
+            books.name(["X"], [wrong])  # type: ignore[list-item]
+    books.name(["", "X "], [3, 2**64 - 1])
+    assert (len(books), list(books), books.symbols) == (1, ["X"], ["", "X"])
+    assert "X" in books
+    assert "" not in books
+    assert 0 not in books
+    assert (books["X"].instrument, books["X"].symbol, books.book(5).symbol) == (1, "X", "")
+
+
+def test_closed_books_say_so() -> None:
+    with nb.Books() as books:
+        books.name(["X"], [7])
+        books.apply(some_adds())
+        view = books["X"]
+        copy = books.copy()
+    books.close()
+    asked: tuple[Callable[[], object], ...] = (books.hash, books.copy, books.counts, books.clear, lambda: view.bbo)
+    for ask in asked:
+        with pytest.raises(ValueError, match="the books are closed"):
+            ask()
+    assert copy["X"].bbo.bid_quantity == 100
+    assert repr(books) == "<Books, closed>"
+    assert repr(copy["X"]) == "<Book of X>"
+
+
+READS: dict[str, Callable[[nb.Books], object]] = {
+    "counts": lambda books: books.counts(),
+    "rejects": lambda books: books.rejects(),
+    "hash": lambda books: books.hash(),
+    "copy": lambda books: books.copy(),
+    "clear": lambda books: books.clear(),
+    "check": lambda books: books.check(),
+    "memory": lambda books: books.memory,
+    "order": lambda books: books.order(1),
+    "name": lambda books: books.name(["Y"], [1]),
+    "close": lambda books: books.close(),
+    "apply": lambda books: books.apply(some_adds()),
+    "changes": lambda books: books.changes(some_adds()),
+    "bbo": lambda books: books.book(0).bbo,
+    "top": lambda books: books.book(0).top(1),
+    "top_of": lambda books: books.top_of([0], 1),
+    "depth": lambda books: books.book(0).depth("bid"),
+    "level": lambda books: books.book(0).level("bid", 1000),
+    "orders": lambda books: books.book(0).orders("bid", 1000),
+    "position": lambda books: books.book(0).position(1),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_whatever_a_second_thread_asks_is_refused(name: str) -> None:
+    books = nb.Books()
+    books.name(["X"], [7])
+    books.apply(some_adds())
+    before = books.hash()
+    with books._turn, pytest.raises(nb.errors.BusyError, match="set of books is in use by another thread"):
+        READS[name](books)
+    assert books.hash() == before
+    READS[name](books)
+
+
+def test_a_forked_child_is_refused() -> None:
+    books = nb.Books()
+    books.apply(some_adds())
+    pid = os.fork()
+    if pid == 0:
+        try:
+            books.counts()
+        except nb.errors.BusyError as error:
+            os._exit(0 if "forked child" in error.detail else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert books.counts()["live_orders"] == 20

@@ -23,4 +23,8 @@ NUMI_API uint64_t numi_bench_decode_book(struct numi_itch_decoder *decoder,
                                          uint64_t size, const struct numi_bench_single *single,
                                          uint64_t *messages, uint64_t *used);
 
+/* Every order id in whole messages of bare ITCH becomes another one, far from its neighbours: the
+ * same one the same each time, no two alike. */
+NUMI_API void numi_bench_scatter_ids(uint8_t *bytes, uint64_t size);
+
 #endif

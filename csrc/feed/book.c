@@ -370,11 +370,10 @@ ALWAYS_INLINE void look_far(const struct numi_books *books, const struct numi_ev
         add_count += action == NUMI_BOOK_ADD;
         named_count += action >= NUMI_BOOK_TAKE && action <= NUMI_BOOK_REPLACE;
         __builtin_prefetch(&books->books[side_of_add(books, &events[i]) >> 1], 1);
+        __builtin_prefetch(numi_order_index_slot(&books->index, events[i].order), 1);
     }
     group->add_count = add_count;
     group->named_count = named_count;
-    for (uint32_t i = 0; i < named_count; i++)
-        __builtin_prefetch(numi_order_index_slot(&books->index, events[group->named[i]].order), 1);
 }
 
 ALWAYS_INLINE void look_middle(const struct numi_books *books, const struct numi_event *events,

@@ -138,10 +138,13 @@ static int grow_table(struct numi_order_index *index, uint64_t count) {
     return NUMI_OK;
 }
 
-/* Above its lowest id, or as far down as there are ids. */
+/* As wide as the orders that rest ask for, unless most ids are odd: then no window would catch
+ * them.
+ */
 static int widen_window(struct numi_order_index *index, uint64_t live) {
     uint64_t id_count = index->window_mask + 1;
-    while (id_count < index->window_max && id_count < live * NUMI_WINDOW_IDS)
+    while (index->odd_count <= live / 2 && id_count < index->window_max &&
+           id_count < live * NUMI_WINDOW_IDS)
         id_count *= 2;
     if (id_count == index->window_mask + 1)
         return NUMI_OK;

@@ -12,7 +12,7 @@ enum {
 };
 
 static uint64_t entries_of_bits(uint32_t bits) {
-    return (1ull << bits) / 10 * 7;
+    return (1ull << bits) / 2;
 }
 
 uint64_t numi_table_multiplier(uint64_t seed) {

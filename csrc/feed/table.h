@@ -3,7 +3,7 @@
  *   entry = hash (32 bits) << 32 | number;  0: empty
  *   place of a hash = its upper bits, or the next free one behind
  *
- * At most 7/10 full. What is removed leaves no trace: later entries move up, which takes nothing
+ * At most half full. What is removed leaves no trace: later entries move up, which takes nothing
  * but the hashes in them. The table holds no keys: who asks compares what the numbers stand for.
  *
  * A hash is two multiplications by a seeded odd number: one alone leaves prices of many books,

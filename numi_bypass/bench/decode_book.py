@@ -46,39 +46,52 @@ class Run:
     memory: int
 
 
-def _blocks(path: Path) -> Iterator[CData]:
-    """The file in blocks of whole messages, each in memory that has been touched."""
+def _blocks(path: Path, scatter: bool = False) -> Iterator[CData]:
+    """The file in blocks of whole messages, each in memory that has been touched; order ids as they are, or random."""
     buffer = np.zeros(_BLOCK + 65537, np.uint8)
     held = 0
     with path.open("rb", buffering=0) as file:
         while got := file.readinto(buffer[held : held + _BLOCK].data):
             size = lib.numi_bench_whole_size(ffi.from_buffer("uint8_t[]", buffer), held + got)
+            if scatter:
+                lib.numi_bench_scatter_ids(ffi.from_buffer("uint8_t[]", buffer), size)
             yield ffi.from_buffer("uint8_t[]", buffer[:size])
             held += got - size
             buffer[:held] = buffer[size : size + held].copy()
 
 
-def _run_books(path: Path, ns_a_tick: float, single: CData) -> Run:
-    """All messages through decoder and books."""
-    books, decoder = ffi.new("struct numi_books **"), ffi.new("struct numi_itch_decoder **")
-    checked(lib.numi_books_open(books, ffi.NULL))
+def _pass(path: Path, books: CData, single: CData, scatter: bool) -> tuple[int, int, str]:
+    """All messages through a decoder and the books: how many, the ticks, the state hash."""
+    decoder = ffi.new("struct numi_itch_decoder **")
     checked(lib.numi_itch_decoder_open(decoder))
     messages, used = ffi.new("uint64_t *"), ffi.new("uint64_t *")
     ticks = total = 0
     try:
-        for block in _blocks(path):
-            ticks += lib.numi_bench_decode_book(decoder[0], books[0], block, len(block), single, messages, used)
+        for block in _blocks(path, scatter):
+            ticks += lib.numi_bench_decode_book(decoder[0], books, block, len(block), single, messages, used)
             total += messages[0]
         locates = np.frombuffer(ffi.buffer(decoder[0].locate_of, 2 * decoder[0].instrument_count), np.uint16)
         wire_ids = np.ascontiguousarray(locates, np.uint64)
         digest = ffi.new("uint8_t[16]")
-        ids = ffi.from_buffer("uint64_t[]", wire_ids)
-        checked(lib.numi_books_hash(books[0], ids, len(wire_ids), digest))
+        checked(lib.numi_books_hash(books, ffi.from_buffer("uint64_t[]", wire_ids), len(wire_ids), digest))
+        return total, ticks, bytes(digest).hex()
+    finally:
+        lib.numi_itch_decoder_close(decoder[0])
+
+
+def _run_books(path: Path, ns_a_tick: float, single: CData = ffi.NULL, scatter: bool = False) -> Run:
+    """The file through books whose memory was touched before: by the file itself, in a first pass."""
+    books = ffi.new("struct numi_books **")
+    checked(lib.numi_books_open(books, ffi.NULL))
+    try:
+        _, _, first = _pass(path, books[0], ffi.NULL, scatter)
+        lib.numi_books_clear(books[0])
+        total, ticks, state = _pass(path, books[0], single, scatter)
         ahead, memory = bool(lib.numi_books_looks_ahead(books[0])), int(lib.numi_books_memory(books[0]))
-        return Run(total, ticks * ns_a_tick / max(total, 1), bytes(digest).hex(), ahead, memory)
+        ns = ticks * ns_a_tick / max(total, 1)
+        return Run(total, ns, state if state == first else "differs", ahead, memory)
     finally:
         lib.numi_books_close(books[0])
-        lib.numi_itch_decoder_close(decoder[0])
 
 
 def _run_decode(path: Path, ns_a_tick: float) -> float:
@@ -131,22 +144,26 @@ def run(options: argparse.Namespace, report: Report, quick: bool) -> None:
 
 def _measure(path: Path, report: Report, turns: int) -> None:
     ns_a_tick = 1e9 / Clock().fit("mono_raw").hz
-    runs = [_run_books(path, ns_a_tick, ffi.NULL) for _ in range(turns)]
+    runs = [_run_books(path, ns_a_tick) for _ in range(turns)]
     if runs[0].messages == 0:
         raise CommandError(f"{path}: no messages in it: decode-book reads bare ITCH, not compressed")
     peak = getrusage(RUSAGE_SELF).ru_maxrss / 1024
     decode = statistics.median(_run_decode(path, ns_a_tick) for _ in range(turns))
     hashes = {run.hash for run in runs}
     hashes |= {_report_single(path, ns_a_tick, report, cold_each) for cold_each in (0, _COLD_EACH)}
+    random_ids = [_run_books(path, ns_a_tick, scatter=True) for _ in range(turns)]
+    random_ns = statistics.median(run.ns for run in random_ids)
     probe = _run_probe(path, ns_a_tick, turns)
     ns = statistics.median(run.ns for run in runs)
     report.finish(
-        "ok" if len(hashes) == 1 else "failed",
+        "ok" if len(hashes) == 1 and "differs" not in hashes else "failed",
         messages=runs[0].messages,
         ns_per_message=ns,
         decode_ns_per_message=decode,
         bare_probe_ns=probe,
         over_bare_probe=ns / probe if probe else 0.0,
+        random_ids_ns=random_ns,
+        random_over_dense=random_ns / ns,
         looks_ahead=runs[0].looks_ahead,
         books_mib=runs[0].memory / 2**20,
         peak_rss_mib=peak,

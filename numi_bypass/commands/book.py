@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections import Counter
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numi_bypass.progress import Progress
 from numi_bypass.replaying import Replay
 
 _DEPTH_MAX = 2**31 - 1
+_GAPS_SHOWN = 8
 
 
 def _moment(word: str) -> int:
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     moment.add_argument("--at-seq", type=whole(0, 2**64 - 1), metavar="N", help="as they stood after message N")
     parser.add_argument("--depth", type=whole(1, _DEPTH_MAX), default=10, help="levels a side")
     parser.add_argument("--consume-trades", action="store_true", help="a trade takes from the order it names")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the depth of each chosen symbol (extra plot)")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the depth of at most 12 symbols (extra plot)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
 
@@ -79,6 +81,7 @@ class _Day:
             "gaps": self._replay.gaps,
             "rejects": counts["rejects"],
             "flags": {"crossed": counts["crossed"], "locked": counts["locked"]},
+            **({"error": self.failure} if self.failure else {}),
         }
 
 
@@ -89,57 +92,80 @@ def _kinds(kinds: "np.ndarray[Any, np.dtype[np.uint8]]") -> dict[str, int]:
     return {chr(kind): int(numbers[kind]) for kind in numbers.nonzero()[0]}
 
 
-def _chosen(books: Books, symbols: list[str] | None) -> list[Book]:
-    unknown = [symbol for symbol in symbols or [] if symbol not in books]
-    if unknown:
-        raise CommandError(f"--symbol {unknown[0]}: no message up to then names it; there are {len(books)} instruments")
+def _chosen(day: _Day, symbols: list[str] | None) -> list[Book]:
+    books = day.books
+    for symbol in symbols or []:
+        if symbol not in books:
+            ended = f"; {day.failure}" if day.failure else ""
+            raise CommandError(f"--symbol {symbol}: none of the {len(books)} instruments so far is called so{ended}")
     return [books[symbol] for symbol in dict.fromkeys(symbols or books)]
 
 
+def _has_orders(book: Book) -> bool:
+    return book.depth("bid") + book.depth("ask") > 0
+
+
 def _rows(book: Book, depth: int) -> dict[str, list[list[int]]]:
-    names = ("price", "quantity", "order_count")
+    """Price, quantity and number of orders of the best levels."""
     sides = zip(("bids", "asks"), book.top(depth), strict=True)
-    return {side: [[int(level[name]) for name in names] for level in levels] for side, levels in sides}
+    return {
+        side: [list(level) for level in levels[["price", "quantity", "order_count"]].tolist()] for side, levels in sides
+    }
 
 
 def _print_book(book: Book, depth: int) -> None:
     """Bids on the left, asks on the right, the best first."""
     rows, best = _rows(book, depth), book.bbo
     state = " crossed" if best.crossed else " locked" if best.locked else ""
-    print(f"\n{book.symbol}{state}\n{'orders':>8} {'quantity':>12} {'bid':>12} | {'ask':<12} {'quantity':<12} orders")
-    for place in range(max(map(len, rows.values()))):
-        bid = rows["bids"][place] if place < len(rows["bids"]) else ["", "", ""]
-        ask = rows["asks"][place] if place < len(rows["asks"]) else ["", "", ""]
-        print(f"{bid[2]:>8} {bid[1]:>12} {bid[0]:>12} | {ask[0]:<12} {ask[1]:<12} {ask[2]}".rstrip())
+    print(f"\n{book.symbol}{state}")
+    table = [["orders", "quantity", "bid", "ask", "quantity", "orders"]]
+    for bid, ask in zip_longest(rows["bids"], rows["asks"], fillvalue=("", "", "")):
+        table.append([str(word) for word in (*reversed(bid), *ask)])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        bids = [word.rjust(width) for word, width in zip(line[:3], widths[:3], strict=True)]
+        asks = [word.rjust(width) for word, width in zip(line[3:], widths[3:], strict=True)]
+        print(f"  {'  '.join(bids)} | {'  '.join(asks)}".rstrip())
 
 
 def _print_summary(document: dict[str, Any]) -> None:
-    rejected = sum(document["rejects"].values())
-    words = [f"{name}={document[name]}" for name in ("messages", "instruments", "live_orders", "state_hash")]
-    words += [f"gaps={len(document['gaps'])}", f"rejected={rejected}"]
-    print(*words, *(f"{name}={count}" for name, count in document["flags"].items()))
-    for reason, count in document["rejects"].items():
-        print(f"rejected {count}: {reason}")
-    for first, last in document["gaps"]:
-        print(f"gap: {first} to {last}")
+    missing = sum(last - first + 1 for first, last in document["gaps"])
+    pairs = {name: document[name] for name in ("messages", "instruments", "live_orders", "state_hash")}
+    pairs |= {"gaps": len(document["gaps"]), "missing": missing, "rejected": sum(document["rejects"].values())}
+    print(_pairs({**pairs, **document["flags"]}))
+    if document["rejects"]:
+        print("rejected:", _pairs(document["rejects"]))
+    if document["gaps"]:
+        shown = [f"{first}-{last}" if first < last else str(first) for first, last in document["gaps"][:_GAPS_SHOWN]]
+        more = len(document["gaps"]) - len(shown)
+        print("missing:", *shown, *([f"and {more} gaps more, --json lists them"] if more else []))
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
 
 
 def run(options: argparse.Namespace) -> int:
     """Read, and show."""
-    day = _Day(options)
-    document, chosen = day.document(), _chosen(day.books, options.symbol)
     if options.plot is not None:
-        from numi_bypass.depth_plot import draw
+        from numi_bypass import depth_plot
 
-        draw(chosen, options.depth, options.plot)
+        depth_plot.check(options.plot, len(set(options.symbol or [])))
+    day = _Day(options)
+    document, chosen = day.document(), _chosen(day, options.symbol)
+    if options.plot is not None:
+        depth_plot.draw(chosen, options.depth, options.plot)
     if options.json:
         books = {book.symbol: _rows(book, options.depth) for book in chosen}
         json.dump({**document, "books": books}, sys.stdout)
         print()
     else:
         _print_summary(document)
-        for book in chosen:
+        for book in filter(_has_orders, chosen):
             _print_book(book, options.depth)
+        empty = [book.symbol for book in chosen if not _has_orders(book)]
+        if empty:
+            print("\nwithout orders:", *empty)
     if day.failure is not None:
         print(f"numi-bypass book: {day.failure}", file=sys.stderr)
         return EXIT_FAILED
