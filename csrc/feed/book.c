@@ -147,8 +147,8 @@ ALWAYS_INLINE uint32_t add(struct numi_books *books, const struct numi_event *ev
     uint32_t book_side = event->instrument * 2 + event->side;
     int64_t key = numi_key_of(event->side, event->price);
     uint32_t level = find_level(books, book_side, key, hint);
-    if (NUMI_UNLIKELY(!has_number(&books->order_slab) ||
-                      !numi_order_index_has_room(&books->index)) ||
+    books->lacks_order = !has_number(&books->order_slab);
+    if (NUMI_UNLIKELY(books->lacks_order || !numi_order_index_has_room(&books->index)) ||
         (level == 0 && !has_level_room(books, book_side, has_number(&books->level_slab))))
         return STOP;
     if (NUMI_UNLIKELY(may_overflow(books, event->quantity)) &&
@@ -228,8 +228,8 @@ replace(struct numi_books *books, const struct numi_event *event, struct effect 
     bool is_last = books->levels[order->level].count == 1;
     bool is_same = level == order->level, closes = is_same && is_last;
     if (NUMI_UNLIKELY(!numi_order_index_has_room(&books->index)) ||
-        (level == 0 &&
-         !has_level_room(books, book_side, is_last || has_number(&books->level_slab))))
+        (level == 0 && !is_last &&
+         !has_level_room(books, book_side, has_number(&books->level_slab))))
         return STOP;
     if (NUMI_UNLIKELY(may_overflow(books, event->quantity)) &&
         overflows(books, level, is_same ? order->quantity : 0, event->quantity))
@@ -516,6 +516,9 @@ static bool wants_to_look(const struct numi_books *books) {
 static uint64_t apply(struct numi_books *books, const struct numi_event *events, uint64_t count,
                       struct numi_book_changes *changes) {
     books->looked_ahead = wants_to_look(books);
+    books->stopped_at = NULL;
+    books->stopped_for = 0;
+    books->lacks_order = false;
     if (changes != NULL) /* once more, so that those who want none do not pay for it */
         return books->looked_ahead ? apply_ahead(books, events, count, changes)
                                    : apply_each(books, events, count, NULL, changes);
@@ -534,16 +537,24 @@ int64_t numi_books_apply(struct numi_books *books, const struct numi_event *even
     return (int64_t)done;
 }
 
+/* Orders for which a step reserves: where no more may rest, none unless it is one that lacks. */
+static uint64_t more_orders(const struct numi_books *books) {
+    enum { MORE_ORDERS = 4096 };
+    uint64_t left = books->options.order_max - books->counts.live_orders;
+    if (left == 0)
+        return books->lacks_order;
+    return left < MORE_ORDERS ? left : MORE_ORDERS;
+}
+
 int64_t numi_books_step(struct numi_books *books, const struct numi_event *events, uint64_t count,
                         struct numi_book_changes *changes) {
-    enum { MORE_ORDERS = 4096 };
     uint64_t done = 0;
     for (;;) {
         done += (uint64_t)numi_books_apply(books, events + done, count - done, changes);
         bool is_full = changes != NULL && changes->row_count == changes->row_max;
         if (done == count || is_full)
             return (int64_t)done;
-        int code = numi_books_reserve(books, 0, MORE_ORDERS);
+        int code = numi_books_reserve(books, 0, more_orders(books));
         if (code < 0)
             return code;
     }

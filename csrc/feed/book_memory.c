@@ -131,7 +131,8 @@ static int grow_slabs(struct numi_books *books, uint64_t more) {
     int code = grow_slab(&books->order_slab, &books->order_memory, counts->live_orders + 1 + more,
                          number_max, sizeof(struct numi_order));
     if (code == NUMI_OK)
-        code = grow_slab(&books->level_slab, &books->level_memory, counts->live_levels + 1 + more,
+        /* One more than orders: a replace may open a level without closing one. */
+        code = grow_slab(&books->level_slab, &books->level_memory, counts->live_levels + 2 + more,
                          number_max, sizeof(struct numi_level));
     return code;
 }
@@ -154,10 +155,12 @@ int numi_books_reserve(struct numi_books *books, uint64_t instrument_count, uint
     int code = grow_books(books, instrument_count);
     if (code == NUMI_OK)
         code = grow_slabs(books, order_count);
+    uint64_t left = books->options.order_max - books->counts.live_orders;
+    order_count = order_count < left ? order_count : left; /* more may not rest */
     if (code == NUMI_OK)
         code = numi_order_index_grow(&books->index, books->counts.live_orders, order_count);
     if (code == NUMI_OK)
-        code = numi_ladders_grow(&books->ladders);
+        code = numi_ladders_grow(&books->ladders, order_count, 2 * books->book_room);
     if (code == NUMI_OK && books->stopped_at != NULL)
         code = numi_ladders_grow_for(&books->ladders, books->stopped_at);
     if (code != NUMI_OK)

@@ -45,6 +45,7 @@ struct numi_books {
     uint64_t reject_count;
     const struct numi_ladder *stopped_at; /* the ladder that the last apply could not widen */
     uint64_t stopped_for;                 /* the instrument that it had no book for, plus one */
+    bool lacks_order;                     /* it had no number for an order */
     uint64_t cache_size;
     bool looked_ahead;
     uint8_t actions[256]; /* enum numi_book_action, by kind */

@@ -130,9 +130,10 @@ int numi_ladders_open(struct numi_ladders *ladders, uint64_t level_max) {
     return numi_region_open(&ladders->memory, units * NUMI_LADDER_UNIT);
 }
 
-int numi_ladders_grow(struct numi_ladders *ladders) {
+int numi_ladders_grow(struct numi_ladders *ladders, uint64_t level_count, uint64_t ladder_count) {
     enum { MORE = 64 };
-    uint64_t units = ladders->used + MORE * numi_ladder_units(0);
+    uint64_t first = level_count < ladder_count ? level_count : ladder_count;
+    uint64_t units = ladders->used + (MORE + first) * numi_ladder_units(0) + level_count;
     return numi_region_grow(&ladders->memory, units * NUMI_LADDER_UNIT);
 }
 

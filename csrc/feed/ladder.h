@@ -130,8 +130,8 @@ bool numi_ladder_remove(const struct numi_ladders *ladders, struct numi_ladder *
 /* Addresses for the ladders of at most `level_max` levels. */
 int numi_ladders_open(struct numi_ladders *ladders, uint64_t level_max);
 
-/* Room for some ladders more. */
-int numi_ladders_grow(struct numi_ladders *ladders);
+/* Room for so many levels more, in at most so many ladders that have none yet. */
+int numi_ladders_grow(struct numi_ladders *ladders, uint64_t level_count, uint64_t ladder_count);
 
 /* Memory for this one to widen, however long it is. */
 int numi_ladders_grow_for(struct numi_ladders *ladders, const struct numi_ladder *ladder);

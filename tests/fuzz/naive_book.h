@@ -29,8 +29,10 @@ struct naive {
     bool is_full; /* more would rest than there is room for: from here on nothing is known */
     bool consumes_trades;
     struct numi_books_counts counts;
-    struct numi_book_reject rejects[NUMI_BOOK_REJECT_MAX]; /* the last ones, oldest first */
+    struct numi_book_reject rejects[NUMI_BOOK_REJECT_MAX]; /* the last ones, by number */
     uint32_t reject_count;
+    bool knows_best;
+    struct numi_book_best best; /* as the last event left it: of its instrument */
 };
 
 static inline bool naive_is_better(uint8_t side, int64_t price, int64_t other) {
@@ -198,10 +200,7 @@ static inline uint32_t naive_act(struct naive *naive, const struct numi_event *e
 
 static inline void naive_reject(struct naive *naive, const struct numi_event *event,
                                 uint32_t reason) {
-    if (naive->reject_count == NUMI_BOOK_REJECT_MAX)
-        memmove(naive->rejects, naive->rejects + 1,
-                --naive->reject_count * sizeof naive->rejects[0]);
-    naive->rejects[naive->reject_count++] = (struct numi_book_reject){
+    naive->rejects[naive->reject_count++ % NUMI_BOOK_REJECT_MAX] = (struct numi_book_reject){
         .sequence = event->sequence,
         .order = event->order,
         .instrument = event->instrument,
@@ -226,10 +225,13 @@ static inline void naive_count(struct naive *naive, const struct numi_event *eve
  * now, which `row` then has. */
 static inline bool naive_apply(struct naive *naive, const struct numi_event *event, bool sizes,
                                struct numi_book_best *row) {
-    struct numi_book_best before;
-    naive_best(naive, event->instrument, &before);
+    struct numi_book_best before = naive->best;
+    if (!naive->knows_best || before.instrument != event->instrument)
+        naive_best(naive, event->instrument, &before);
     naive_count(naive, event, naive_act(naive, event));
     naive_best(naive, event->instrument, row);
+    naive->best = *row;
+    naive->knows_best = true;
     uint32_t became = row->flags & ~before.flags;
     naive->counts.crossed += (became & NUMI_BOOK_CROSSED) != 0;
     naive->counts.locked += (became & NUMI_BOOK_LOCKED) != 0;
