@@ -187,6 +187,7 @@ class _Lib:
     NUMI_POOL_FRAME_SIZE_MAX: int
     NUMI_POOL_FRAME_SIZE_MIN: int
     NUMI_POOL_POISON: int
+    NUMI_REGION_UNIT: int
     NUMI_RING_BOTH: int
     NUMI_RING_POP: int
     NUMI_RING_PUSH: int

@@ -78,7 +78,7 @@ class Books(Handle):
     def __init__(
         self,
         *,
-        window_bits: int = 24,
+        window_bits: int = 22,
         ahead: Literal["auto", "never", "always"] = "auto",
         consume_trades: bool = False,
         seed: int = 0,
@@ -91,7 +91,7 @@ class Books(Handle):
         options.seed = whole("seed", seed, 0, 2**64 - 1)
         options.cache_size = whole("cache_size", cache_size, 0, 2**64 - 1)
         options.order_max = whole("order_max", order_max, 1, int(lib.NUMI_BOOK_ORDER_MAX))
-        options.window_bits = whole("window_bits", window_bits, 6, 30)
+        options.window_bits = whole("window_bits", window_bits, 7, 30)
         options.ahead = _AHEAD.index(ahead)
         options.consume_trades = bool(consume_trades)
         out = ffi.new("struct numi_books **")

@@ -253,7 +253,7 @@ def test_what_is_asked_wrongly_is_refused() -> None:
     with pytest.raises(ValueError, match="'bid', 'ask', 0, 1"):
         books.book(0).orders("left", 1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="window_bits"):
-        nb.Books(window_bits=5)
+        nb.Books(window_bits=6)
     with pytest.raises(ValueError, match="ahead"):
         nb.Books(ahead="sometimes")  # type: ignore[arg-type]
     with pytest.raises(KeyError, match="'Y'"):

@@ -96,27 +96,43 @@ def congruent(random: Random, last: int) -> int:
 
 def crafted(random: Random, last: int) -> int:
     """Of one hash, with the seed 0, whose place is a table's last: numi_table_hash of feed/table.h, undone."""
-    back = pow(0x9E3779B97F4A7C15, -1, 2**64)
-    mixed = (0xFFFFFFFD << 32 | random.randrange(2**12)) * back % 2**64
-    return (mixed ^ mixed >> 32) * back
+    factor, low = 0x9E3779B97F4A7C15, random.randrange(2**12)
+    high = (0xFFFFFFFD - (low * factor % 2**64 >> 32)) * pow(factor % 2**32, -1, 2**32) % 2**32
+    return high << 32 | low
+
+
+class Market(NamedTuple):
+    """Where prices lie."""
+
+    unit: int = 1
+    spread: int = 6  # units to each side of the middle, some across it
+    drift: int = 0  # of the middle, with each price
+    odd: float = 0.0  # share of the prices that are no whole unit
+    middle: int = MIDDLE
 
 
 class Config(NamedTuple):
-    """Ids, and the options of the books that meet them."""
+    """Ids, the options of the books that meet them, and prices."""
 
     ids: Callable[[Random, int], int]
     options: dict[str, Any]
+    market: Market = Market()
 
 
 CONFIGS = {
     "never": Config(dense, {"ahead": "never"}),
     "always": Config(dense, {"ahead": "always"}),
-    "march": Config(dense, {"ahead": "always", "window_bits": 6}),
-    "restless": Config(restless, {"ahead": "never", "window_bits": 6}),
-    "leaping": Config(leaping, {"ahead": "never", "window_bits": 7}),
-    "anything": Config(anything, {"ahead": "always", "window_bits": 6, "seed": 2**64 - 1}),
+    "march": Config(dense, {"ahead": "always", "window_bits": 7}),
+    "restless": Config(restless, {"ahead": "never", "window_bits": 7}),
+    "leaping": Config(leaping, {"ahead": "never", "window_bits": 8}),
+    "anything": Config(anything, {"ahead": "always", "window_bits": 7, "seed": 2**64 - 1}),
     "congruent": Config(congruent, {"ahead": "always", "window_bits": 10, "seed": 3}),
-    "crafted": Config(crafted, {"ahead": "always", "window_bits": 6}),
+    "crafted": Config(crafted, {"ahead": "always", "window_bits": 7}),
+    # Ladders: near and far, laid out anew as the touch moves, ticks that turn out wrong.
+    "cents": Config(dense, {"ahead": "always"}, Market(unit=100, spread=200, drift=2500, odd=0.02)),
+    "half_ticks": Config(dense, {"ahead": "never"}, Market(unit=10**6, spread=60, drift=10**7, odd=0.4)),
+    "lowest": Config(dense, {"ahead": "always"}, Market(unit=10, spread=300, drift=900, middle=PRICE_MIN + 5000)),
+    "highest": Config(dense, {"ahead": "never"}, Market(unit=1000, spread=90, drift=20000, middle=PRICE_MAX - 99000)),
     # Look-ahead begins in the middle, as the books outgrow the cache.
     "trades": Config(dense, {"ahead": "auto", "cache_size": 1 << 16, "window_bits": 8, "consume_trades": True}),
 }
@@ -125,15 +141,19 @@ CONFIGS = {
 # --- events aimed at what rests
 
 
+def in_range(price: int) -> int:
+    return min(max(price, PRICE_MIN + 1), PRICE_MAX - 1)
+
+
 class Flow:
     """Makes events for the books of a model, which applies each before the next one is made."""
 
-    def __init__(self, model: book.Books, ids: Callable[[Random, int], int], last_id: int = 0) -> None:
+    def __init__(self, model: book.Books, config: Config, last_id: int = 0) -> None:
         self.model = model
-        self.ids = ids
+        self.ids = config.ids
+        self.market = config.market
         self.last_id = last_id
         self.sequence = 0
-        self.spread = 6  # prices to each side of the middle, some across it
         self.aims: dict[str, Callable[[Random], Event]] = {
             name: getattr(self, name) for name in (*GROWING, *SHRINKING, *MOVING, *ODD)
         }
@@ -184,8 +204,11 @@ class Flow:
         return self.model.queue(place.instrument, place.side, best[0][0])[0][0] if best else self.last_id
 
     def price(self, random: Random, side: int) -> int:
-        away = random.randrange(-2, self.spread)
-        return MIDDLE - away if side == BID else MIDDLE + away
+        unit, spread, drift, odd, middle = self.market
+        middle = in_range(middle + drift * random.choice((-1, 0, 1)))
+        self.market = self.market._replace(middle=middle)
+        away = random.randrange(-2, spread) * unit + (random.randrange(unit) if random.random() < odd else 0)
+        return in_range(middle - away if side == BID else middle + away)
 
     def resting(self, order: int) -> int:
         return self.model.quantity(order) if order in self.model.places else 0
@@ -461,7 +484,7 @@ class BooksMachine(RuleBasedStateMachine):
 
     @initialize(start=st.sampled_from([0, 1, 62, 10**9, 2**32 - 40, 2**63 - 40, 2**64 - 300]))
     def begin(self, start: int) -> None:
-        self.flow = Flow(self.pair.model, self.config.ids, start)
+        self.flow = Flow(self.pair.model, self.config, start)
 
     @rule(name=st.sampled_from(sorted({*GROWING, *SHRINKING, *MOVING})), random=CHOICES, way=WAYS)
     def one(self, name: str, random: Random, way: str) -> None:
@@ -578,9 +601,9 @@ TestTrades = machine("trades")
 def test_thousands_of_events(name: str, seed: int) -> None:
     pair = pair_of(CONFIGS[name])
     random = Random(seed)
-    flow = Flow(pair.model, CONFIGS[name].ids, random.choice((0, 10**6, 2**64 - 500)))
+    flow = Flow(pair.model, CONFIGS[name], random.choice((0, 10**6, 2**64 - 500)))
     for spread, target, count in ((6, 400, 1500), (120, 600, 2500), (30, 50, 1500)):
-        flow.spread = spread
+        flow.market = flow.market._replace(spread=max(spread, CONFIGS[name].market.spread))
         way, batch = random.choice(("apply", "changes", "sizes")), random.choice((17, 100, 500))
         run(pair, islice(flow.events(random, target), count), way, batch)
         assert_same(*pair)
@@ -591,7 +614,7 @@ def test_thousands_of_events(name: str, seed: int) -> None:
 @given(seed=SEEDS, batches=st.lists(st.integers(0, 300), min_size=1, max_size=8))
 def test_best_price_changes_are_the_same_whatever_the_batches(sizes: bool, seed: int, batches: list[int]) -> None:
     pair = pair_of(CONFIGS["always"])
-    flow = Flow(pair.model, dense)
+    flow = Flow(pair.model, CONFIGS["never"])
     way = "sizes" if sizes else "changes"
     fed = list(islice(events_applied(pair.model, flow.events(Random(seed), 30), way), sum(batches)))
     array, at, rows = array_of(one for one, _ in fed), 0, []

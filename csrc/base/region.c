@@ -9,7 +9,7 @@
 
 enum {
     PAGE_SIZE = 4096,
-    HUGE_SIZE = 2 << 20,
+    HUGE_SIZE = NUMI_REGION_UNIT,
     FIRST_SIZE = 64 << 10,
 };
 
@@ -34,6 +34,11 @@ void numi_region_close(struct numi_region *region) {
     if (region->base != NULL)
         munmap(region->base, region->limit);
     memset(region, 0, sizeof *region);
+}
+
+void numi_region_split(struct numi_region *region, uint64_t at, struct numi_region *upper) {
+    *upper = (struct numi_region){.base = region->base + at, .limit = region->limit - at};
+    region->limit = at;
 }
 
 /* Doubled while small, then by an eighth, in whole huge pages. */

@@ -43,6 +43,14 @@ static inline uint64_t numi_round_up(uint64_t value, uint64_t unit) {
     return (value + unit - 1) & ~(unit - 1);
 }
 
+/* One of two addresses, without a branch: for what no predictor knows. Compilers make one of `?:`,
+ * and of a mask that they see through. */
+static inline void *numi_select(bool condition, const void *one, const void *other) {
+    uintptr_t mask = -(uintptr_t)condition;
+    __asm__("" : "+r"(mask));
+    return (void *)((uintptr_t)other ^ (((uintptr_t)one ^ (uintptr_t)other) & mask));
+}
+
 /* One spin of a polling loop: lets a sibling hyper-thread run. */
 static inline void numi_pause(void) {
 #if defined(__x86_64__)

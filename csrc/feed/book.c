@@ -10,43 +10,53 @@ enum { STOP = NUMI_BOOK_REASON_COUNT };
 /* Inlined whatever its size: the path of a message is one function. */
 #define ALWAYS_INLINE __attribute__((always_inline)) static inline
 
-/* What an event did to its book, beside the order itself. */
-struct effect {
-    struct numi_book *book; /* whose best price may have changed; NULL: none */
-};
-
-static inline bool has_number(const struct numi_slab *slab) {
-    return slab->free != 0 || slab->used < slab->room;
+static uint8_t state_of(const struct numi_book *book) {
+    const struct numi_ladder *bids = &book->sides[NUMI_SIDE_BID];
+    const struct numi_ladder *asks = &book->sides[NUMI_SIDE_ASK];
+    if (bids->best == 0 || asks->best == 0)
+        return 0;
+    int64_t bid = bids->best_key, ask = ~asks->best_key;
+    if (bid == ask)
+        return NUMI_BOOK_LOCKED;
+    return bid > ask ? NUMI_BOOK_CROSSED : 0;
 }
 
-static inline uint32_t take_number(struct numi_slab *slab, uint32_t next_free) {
-    uint32_t number = slab->free;
-    if (number == 0)
-        return slab->used++;
-    slab->free = next_free;
-    return number;
+static void settle_state(struct numi_books *books, struct numi_book *book) {
+    uint8_t state = state_of(book), *known = &book->sides[NUMI_SIDE_BID].state;
+    if (NUMI_LIKELY(state == *known))
+        return;
+    books->counts.crossed += state == NUMI_BOOK_CROSSED;
+    books->counts.locked += state == NUMI_BOOK_LOCKED;
+    *known = state;
 }
 
 /* ---- Levels come and go, one message in five. */
 
-/* There is a number, and room in the ladder. */
+/* The number of a level for a price that has none; 0 without room for it: what is missing is kept
+ * for numi_books_reserve. */
 __attribute__((noinline)) static uint32_t open_level(struct numi_books *books, uint32_t book_side,
-                                                     int64_t key, struct effect *effect) {
+                                                     int64_t key) {
     struct numi_slab *slab = &books->level_slab;
-    uint32_t number = take_number(slab, books->levels[slab->free].next_free);
+    struct numi_ladder *ladder = numi_ladder_of(books, book_side);
+    uint32_t slot = numi_ladder_slot(ladder, key);
+    bool has_number = slab->free != 0 || slab->used < slab->room;
+    if (NUMI_UNLIKELY(!has_number || !numi_ladder_has_room(&books->ladders, ladder, slot))) {
+        books->stopped_at = ladder;
+        return 0;
+    }
+    uint32_t number = numi_slab_take(slab, books->levels[slab->free].next_free);
     books->levels[number] = (struct numi_level){.key = key, .book_side = book_side};
-    if (numi_ladder_insert(&books->ladders, numi_ladder_of(books, book_side), key, number))
-        effect->book = &books->books[book_side >> 1];
+    if (numi_ladder_insert(&books->ladders, ladder, slot, book_side & 1, key, number))
+        settle_state(books, &books->books[book_side >> 1]);
     books->counts.live_levels++;
     return number;
 }
 
-__attribute__((noinline)) static void close_level(struct numi_books *books, uint32_t number,
-                                                  struct effect *effect) {
+__attribute__((noinline)) static void close_level(struct numi_books *books, uint32_t number) {
     struct numi_level *level = &books->levels[number];
     struct numi_ladder *ladder = numi_ladder_of(books, level->book_side);
-    if (numi_ladder_remove(&books->ladders, ladder, level->key))
-        effect->book = &books->books[numi_level_instrument(level)];
+    if (numi_ladder_remove(&books->ladders, ladder, numi_level_side(level), level->key))
+        settle_state(books, &books->books[numi_level_instrument(level)]);
     level->next_free = books->level_slab.free;
     books->level_slab.free = number;
     books->counts.live_levels--;
@@ -54,58 +64,35 @@ __attribute__((noinline)) static void close_level(struct numi_books *books, uint
 
 /* ---- Orders. */
 
-ALWAYS_INLINE void remove_order(struct numi_books *books, struct numi_order *order, uint32_t number,
-                                struct effect *effect) {
-    struct numi_level *level = &books->levels[order->level];
-    level->quantity -= order->quantity;
-    numi_level_leave(level, books->orders, number);
-    if (level->count == 0 && !NUMI_PLANTED(EMPTY_LEVEL))
-        close_level(books, order->level, effect);
-    numi_order_index_remove(&books->index, order->id, number);
-    order->quantity = 0;
-    order->next = books->order_slab.free;
-    books->order_slab.free = number;
+/* `keeps_level`: another order takes its place at once. */
+ALWAYS_INLINE void remove_order(struct numi_books *books, uint64_t id, uint32_t number,
+                                bool keeps_level) {
+    struct numi_resting *orders = &books->orders;
+    uint32_t level_number = orders->at[number].level;
+    struct numi_level *level = &books->levels[level_number];
+    level->quantity -= orders->at[number].quantity;
+    numi_level_leave(level, orders->links, number);
+    if (level->count == 0 && !keeps_level && !NUMI_PLANTED(EMPTY_LEVEL))
+        close_level(books, level_number);
+    numi_resting_remove(orders, id, number);
     books->counts.live_orders--;
 }
 
-/* Everything that it takes is there. Without a level, one is opened. */
-ALWAYS_INLINE void rest_order(struct numi_books *books, uint32_t book_side, int64_t key,
-                              uint32_t level_number, uint64_t id, uint64_t quantity,
-                              struct effect *effect) {
-    struct numi_slab *slab = &books->order_slab;
-    uint32_t number = take_number(slab, books->orders[slab->free].next);
-    if (level_number == 0)
-        level_number = open_level(books, book_side, key, effect);
+ALWAYS_INLINE void rest_order(struct numi_books *books, uint32_t level_number, uint64_t id,
+                              uint32_t number, uint64_t quantity) {
+    struct numi_resting *orders = &books->orders;
     struct numi_level *level = &books->levels[level_number];
-    books->orders[number] =
-        (struct numi_order){.id = id, .quantity = quantity, .level = level_number};
+    orders->at[number] =
+        (struct numi_order){.quantity = quantity, .level = level_number, .id_low = (uint32_t)id};
     level->quantity += quantity;
-    numi_level_push(level, books->orders, number);
-    numi_order_index_insert(&books->index, id, number);
+    numi_level_push(level, orders->links, number);
     books->counts.live_orders++;
 }
 
-/* Whether there is room for a level more. What is missing is kept for numi_books_reserve. */
-static bool has_level_room(struct numi_books *books, uint32_t book_side, bool has_number) {
-    const struct numi_ladder *ladder = numi_ladder_of(books, book_side);
-    if (has_number && numi_ladder_has_room(&books->ladders, ladder))
-        return true;
-    books->stopped_at = ladder;
-    return false;
-}
-
-/* Whether a level's total could pass 64 bits: only once the sum of all that ever came does. */
-static inline bool may_overflow(struct numi_books *books, uint64_t quantity) {
-    if (NUMI_LIKELY(
-            !__builtin_add_overflow(books->quantity_bound, quantity, &books->quantity_bound)))
-        return false;
-    books->quantity_bound = UINT64_MAX;
-    return true;
-}
-
-static bool overflows(const struct numi_books *books, uint32_t level, uint64_t leaving,
-                      uint64_t quantity) {
-    return level != 0 && books->levels[level].quantity - leaving > UINT64_MAX - quantity;
+/* Whether a level's total would pass 64 bits. */
+static inline bool overflows(const struct numi_books *books, uint32_t level, uint64_t leaving,
+                             uint64_t quantity) {
+    return books->levels[level].quantity - leaving > UINT64_MAX - quantity;
 }
 
 /* ---- Events. */
@@ -115,8 +102,6 @@ static inline bool is_price(int64_t price) {
 }
 
 static inline uint32_t check_add(const struct numi_event *event) {
-    if (NUMI_UNLIKELY(event->instrument >= NUMI_BOOK_INSTRUMENT_MAX))
-        return NUMI_BOOK_UNKNOWN_INSTRUMENT;
     if (NUMI_UNLIKELY(event->side > NUMI_SIDE_ASK))
         return NUMI_BOOK_BAD_SIDE;
     if (NUMI_UNLIKELY(event->quantity == 0))
@@ -124,47 +109,77 @@ static inline uint32_t check_add(const struct numi_event *event) {
     return NUMI_LIKELY(is_price(event->price)) ? NUMI_BOOK_OK : NUMI_BOOK_BAD_PRICE;
 }
 
+/* An id that is not young, or while some have leapt ahead of the window. */
+__attribute__((noinline)) static uint32_t check_old_id(struct numi_books *books, uint64_t id) {
+    if (numi_resting_find(&books->orders, id) != 0)
+        return NUMI_BOOK_DUPLICATE_ORDER;
+    return numi_resting_has_room(&books->orders, id) ? NUMI_BOOK_OK : STOP;
+}
+
+ALWAYS_INLINE uint32_t check_id(struct numi_books *books, uint64_t id) {
+    if (NUMI_UNLIKELY(!numi_resting_is_plain(&books->orders, id)))
+        return check_old_id(books, id);
+    const struct numi_order *order = &books->orders.at[numi_window_number(&books->orders, id)];
+    return NUMI_LIKELY(order->quantity == 0) ? NUMI_BOOK_OK : NUMI_BOOK_DUPLICATE_ORDER;
+}
+
+/* There is no book for it yet, or never. */
+__attribute__((cold)) static uint32_t lack_book(struct numi_books *books,
+                                                const struct numi_event *event) {
+    if (event->instrument >= NUMI_BOOK_INSTRUMENT_MAX)
+        return NUMI_BOOK_UNKNOWN_INSTRUMENT;
+    uint32_t reason = check_add(event);
+    if (reason == NUMI_BOOK_OK)
+        reason = check_id(books, event->order);
+    if (reason == NUMI_BOOK_OK)
+        books->stopped_for = event->instrument + 1ull;
+    return reason == NUMI_BOOK_OK ? STOP : reason;
+}
+
+__attribute__((cold)) static uint32_t lack_order(struct numi_books *books) {
+    books->lacks_order = true;
+    return STOP;
+}
+
 /* `hint` is a number that looking ahead found, which may be another level's by now; 0: none. */
 static inline uint32_t find_level(const struct numi_books *books, uint32_t book_side, int64_t key,
                                   uint32_t hint) {
     const struct numi_level *level = &books->levels[hint];
-    if (level->key == key && level->book_side == book_side && level->count != 0)
+    if (hint != 0 && ((level->key == key) & (level->book_side == book_side) & (level->count != 0)))
         return hint;
     return numi_ladder_find(&books->ladders, numi_ladder_of(books, book_side), key);
 }
 
-ALWAYS_INLINE uint32_t add(struct numi_books *books, const struct numi_event *event, uint32_t hint,
-                           struct effect *effect) {
+ALWAYS_INLINE uint32_t add(struct numi_books *books, const struct numi_event *event,
+                           uint32_t hint) {
+    if (NUMI_UNLIKELY(event->instrument >= books->book_room))
+        return lack_book(books, event);
     uint32_t reason = check_add(event);
+    if (NUMI_LIKELY(reason == NUMI_BOOK_OK))
+        reason = check_id(books, event->order);
     if (NUMI_UNLIKELY(reason != NUMI_BOOK_OK))
         return reason;
-    if (NUMI_UNLIKELY(event->instrument >= books->book_room)) {
-        books->stopped_for = event->instrument + 1ull;
-        return STOP;
-    }
-    if (NUMI_UNLIKELY(numi_order_index_find(&books->index, event->order) != 0))
-        return NUMI_BOOK_DUPLICATE_ORDER;
     uint32_t book_side = event->instrument * 2 + event->side;
     int64_t key = numi_key_of(event->side, event->price);
     uint32_t level = find_level(books, book_side, key, hint);
-    books->lacks_order = !has_number(&books->order_slab);
-    if (NUMI_UNLIKELY(books->lacks_order || !numi_order_index_has_room(&books->index)) ||
-        (level == 0 && !has_level_room(books, book_side, has_number(&books->level_slab))))
-        return STOP;
-    if (NUMI_UNLIKELY(may_overflow(books, event->quantity)) &&
-        overflows(books, level, 0, event->quantity))
+    if (NUMI_UNLIKELY(books->counts.live_orders >= books->options.order_max))
+        return lack_order(books);
+    if (NUMI_UNLIKELY(overflows(books, level, 0, event->quantity)))
         return NUMI_BOOK_OVERFLOW;
-    rest_order(books, book_side, key, level, event->order, event->quantity, effect);
+    if (level == 0 && NUMI_UNLIKELY((level = open_level(books, book_side, key)) == 0))
+        return STOP;
+    uint32_t number = numi_resting_insert(&books->orders, event->order);
+    rest_order(books, level, event->order, number, event->quantity);
     return NUMI_BOOK_OK;
 }
 
 /* The order that an event names, or why it cannot be meant. */
 ALWAYS_INLINE uint32_t find_named(struct numi_books *books, const struct numi_event *event,
                                   uint32_t *number) {
-    *number = numi_order_index_find(&books->index, event->order);
+    *number = numi_resting_find(&books->orders, event->order);
     if (NUMI_UNLIKELY(*number == 0))
         return NUMI_BOOK_UNKNOWN_ORDER;
-    const struct numi_level *level = &books->levels[books->orders[*number].level];
+    const struct numi_level *level = &books->levels[books->orders.at[*number].level];
     return NUMI_LIKELY(numi_level_instrument(level) == event->instrument)
                ? NUMI_BOOK_OK
                : NUMI_BOOK_WRONG_INSTRUMENT;
@@ -172,16 +187,15 @@ ALWAYS_INLINE uint32_t find_named(struct numi_books *books, const struct numi_ev
 
 /* Takes from an order; a delete takes all of it. One path for both: which of them comes next no
  * predictor knows. */
-ALWAYS_INLINE uint32_t take(struct numi_books *books, const struct numi_event *event, bool all,
-                            struct effect *effect) {
+ALWAYS_INLINE uint32_t take(struct numi_books *books, const struct numi_event *event, bool all) {
     uint32_t number, reason = find_named(books, event, &number);
     if (NUMI_UNLIKELY(reason != NUMI_BOOK_OK))
         return reason;
-    struct numi_order *order = &books->orders[number];
+    struct numi_order *order = &books->orders.at[number];
     /* Not `?:`, of which gcc makes a branch. */
     uint64_t mask = -(uint64_t)all, taken = (order->quantity & mask) | (event->quantity & ~mask);
     if (taken == order->quantity) {
-        remove_order(books, order, number, effect);
+        remove_order(books, event->order, number, false);
         return NUMI_BOOK_OK;
     }
     if (NUMI_UNLIKELY(taken > order->quantity))
@@ -199,7 +213,7 @@ static uint32_t check_replace(struct numi_books *books, const struct numi_event 
         return NUMI_BOOK_BAD_PRICE;
     uint32_t reason = find_named(books, event, number);
     if (NUMI_LIKELY(reason == NUMI_BOOK_OK) && event->aux != event->order &&
-        NUMI_UNLIKELY(numi_order_index_find(&books->index, event->aux) != 0))
+        NUMI_UNLIKELY(numi_resting_find(&books->orders, event->aux) != 0))
         return NUMI_BOOK_DUPLICATE_ORDER;
     return reason;
 }
@@ -215,41 +229,39 @@ static bool keeps_place(struct numi_books *books, const struct numi_event *event
     return true;
 }
 
-__attribute__((noinline)) static uint32_t
-replace(struct numi_books *books, const struct numi_event *event, struct effect *effect) {
+__attribute__((noinline)) static uint32_t replace(struct numi_books *books,
+                                                  const struct numi_event *event, uint32_t hint) {
     uint32_t number, reason = check_replace(books, event, &number);
     if (NUMI_UNLIKELY(reason != NUMI_BOOK_OK))
         return reason;
-    struct numi_order *order = &books->orders[number];
+    struct numi_order *order = &books->orders.at[number];
     uint32_t book_side = books->levels[order->level].book_side;
     int64_t key = numi_key_of(book_side & 1, event->price);
-    uint32_t level = find_level(books, book_side, key, 0);
-    /* The old order's number comes free, and its level's where it is the last there. */
-    bool is_last = books->levels[order->level].count == 1;
-    bool is_same = level == order->level, closes = is_same && is_last;
-    if (NUMI_UNLIKELY(!numi_order_index_has_room(&books->index)) ||
-        (level == 0 && !is_last &&
-         !has_level_room(books, book_side, has_number(&books->level_slab))))
+    uint32_t level = find_level(books, book_side, key, hint);
+    bool is_same = level == order->level;
+    if (NUMI_UNLIKELY(!numi_resting_has_room(&books->orders, event->aux)))
         return STOP;
-    if (NUMI_UNLIKELY(may_overflow(books, event->quantity)) &&
-        overflows(books, level, is_same ? order->quantity : 0, event->quantity))
+    if (NUMI_UNLIKELY(overflows(books, level, is_same ? order->quantity : 0, event->quantity)))
         return NUMI_BOOK_OVERFLOW;
     if (keeps_place(books, event, order, key))
         return NUMI_BOOK_OK;
-    remove_order(books, order, number, effect);
-    rest_order(books, book_side, key, closes ? 0 : level, event->aux, event->quantity, effect);
+    if (level == 0 && NUMI_UNLIKELY((level = open_level(books, book_side, key)) == 0))
+        return STOP;
+    remove_order(books, event->order, number, is_same);
+    number = numi_resting_insert(&books->orders, event->aux);
+    rest_order(books, level, event->aux, number, event->quantity);
     return NUMI_BOOK_OK;
 }
 
-ALWAYS_INLINE uint32_t act(struct numi_books *books, const struct numi_event *event, uint32_t hint,
-                           struct effect *effect) {
+ALWAYS_INLINE uint32_t act(struct numi_books *books, const struct numi_event *event,
+                           uint32_t hint) {
     uint32_t action = books->actions[event->kind];
     if (action == NUMI_BOOK_ADD)
-        return add(books, event, hint, effect);
+        return add(books, event, hint);
     if (NUMI_LIKELY(action == NUMI_BOOK_TAKE || action == NUMI_BOOK_DELETE))
-        return take(books, event, action == NUMI_BOOK_DELETE, effect);
+        return take(books, event, action == NUMI_BOOK_DELETE);
     if (action == NUMI_BOOK_REPLACE)
-        return replace(books, event, effect);
+        return replace(books, event, hint);
     *(action == NUMI_BOOK_GAP ? &books->counts.gaps : &books->counts.ignored) += 1;
     return NUMI_BOOK_OK;
 }
@@ -268,38 +280,20 @@ reject(struct numi_books *books, const struct numi_event *event, uint32_t reason
     };
 }
 
-static uint32_t state_of(const struct numi_book *book) {
-    const struct numi_ladder *bids = &book->sides[NUMI_SIDE_BID];
-    const struct numi_ladder *asks = &book->sides[NUMI_SIDE_ASK];
-    if (bids->best == 0 || asks->best == 0)
-        return 0;
-    int64_t bid = bids->best_key, ask = ~asks->best_key;
-    if (bid == ask)
-        return NUMI_BOOK_LOCKED;
-    return bid > ask ? NUMI_BOOK_CROSSED : 0;
-}
-
-static inline void settle_state(struct numi_books *books, struct numi_book *book) {
-    uint32_t state = state_of(book), *known = &book->sides[NUMI_SIDE_BID].state;
-    if (NUMI_LIKELY(state == *known))
-        return;
-    books->counts.crossed += state == NUMI_BOOK_CROSSED;
-    books->counts.locked += state == NUMI_BOOK_LOCKED;
-    *known = state;
-}
-
-void numi_book_fill_best(const struct numi_books *books, const struct numi_book *book,
+void numi_book_fill_best(const struct numi_books *books, struct numi_book *book,
                          struct numi_book_best *best) {
     const struct numi_ladder *bids = &book->sides[NUMI_SIDE_BID];
     const struct numi_ladder *asks = &book->sides[NUMI_SIDE_ASK];
     const struct numi_level *levels = books->levels; /* number 0 is empty */
+    uint32_t bid = numi_ladder_best(&books->ladders, &book->sides[NUMI_SIDE_BID]);
+    uint32_t ask = numi_ladder_best(&books->ladders, &book->sides[NUMI_SIDE_ASK]);
     best->flags = bids->state;
     best->flags |= bids->best == 0 ? 0 : NUMI_BOOK_HAS_BID;
     best->flags |= asks->best == 0 ? 0 : NUMI_BOOK_HAS_ASK;
     best->bid = bids->best_key; /* 0 without */
     best->ask = asks->best == 0 ? 0 : ~asks->best_key;
-    best->bid_quantity = levels[bids->best].quantity;
-    best->ask_quantity = levels[asks->best].quantity;
+    best->bid_quantity = levels[bid].quantity;
+    best->ask_quantity = levels[ask].quantity;
 }
 
 static bool differs(const struct numi_book_best *before, const struct numi_book_best *after,
@@ -328,125 +322,168 @@ static void note_change(struct numi_books *books, const struct numi_event *event
  *   events   | group | group | group | group | group |
  *              apply   next    near    middle  far
  *
- *   far      sorts a group: adds, and those that name an order; the books; the slots of the orders'
- *            numbers
- *   middle   the orders; of adds, their rungs of the ladders
- *   near     the orders' levels; of adds, their levels
- *   next     neighbours in long queues; the rung of a level whose last order it is; of a replace,
- *            the rung of its new price
+ *                    far                middle           near              next
+ *   takes, deletes   order              level            ladder, links
+ *   likewise, old    entry              order            level
+ *   replaces         likewise, ladders  likewise         place             new level
+ *   adds             order, ladder      place            level
  *
- * Sorted first, because which kind comes next no predictor knows: so each loop is of one kind. All
- * of it is a guess: what comes in between may change it, and then a line is fetched in vain.
- * Numbers come from tables, ladders and orders, and are always within what there is.
+ * Old are orders outside the window, of which the tables have an entry; a place is where the ladder
+ * has the number of a level. A group is sorted first, because which kind comes next no predictor
+ * knows: so each loop is of one kind. All of it is a guess: what comes in between may change it,
+ * and then a line is fetched in vain. Numbers come from tables, ladders and orders, and are always
+ * within what there is.
  *
  * ALWAYS_INLINE for one more reason here: gcc takes a function that only prefetches for one without
  * an effect, and removes its calls unless they were inlined before. */
 
 enum ahead {
-    GROUP = 16,
+    GROUP = 32,
     STAGES = 4,
     GROUPS = 8,
-    LADDER_LINES = 3, /* near the touch, beside the one that is guessed */
+};
+
+/* Places in the group. Not bytes, which could alias anything. */
+struct list {
+    uint32_t count;
+    uint16_t at[GROUP];
 };
 
 struct group {
-    uint32_t add_count, named_count;
-    uint8_t adds[GROUP], named[GROUP]; /* places in the group */
-    uint32_t numbers[GROUP];           /* of the order; of an add, of its level */
+    struct list adds, named, old, replaces; /* the named are those that name an order in the window;
+                                               both they and the old include replaces */
+    uint32_t orders[GROUP];                 /* numbers */
+    uint32_t levels[GROUP];                 /* of an add's or a replace's price, 0 without */
+    const uint32_t *places[GROUP];          /* where these numbers stand */
+    uint32_t masks[GROUP];                  /* all ones where there is a level */
+    const struct numi_ladder *ladders[GROUP];
 };
 
-ALWAYS_INLINE uint32_t side_of_add(const struct numi_books *books, const struct numi_event *event) {
+#define EACH(i, list) (uint32_t n = 0, i; n < (list).count && ((i = (list).at[n]), true); n++)
+
+ALWAYS_INLINE const struct numi_ladder *ladder_of_add(const struct numi_books *books,
+                                                      const struct numi_event *event) {
     uint32_t instrument = event->instrument < books->book_room ? event->instrument : 0;
-    return instrument * 2 + (event->side & 1);
+    return &books->books[instrument].sides[event->side & 1];
+}
+
+ALWAYS_INLINE const struct numi_level *level_of_order(const struct numi_books *books,
+                                                      uint32_t number) {
+    return &books->levels[books->orders.at[number].level];
+}
+
+ALWAYS_INLINE void sort(const struct numi_books *books, const struct numi_event *events,
+                        uint32_t count, struct group *group) {
+    const struct numi_resting *orders = &books->orders;
+    uint32_t adds = 0, named = 0, old = 0, replaces = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t action = books->actions[events[i].kind];
+        uint64_t id = events[i].order;
+        uint32_t is_named = action / NUMI_BOOK_TAKE & 1, is_inside = numi_in_window(orders, id);
+        group->orders[i] = numi_window_number(orders, id);
+        __builtin_prefetch(&orders->at[group->orders[i]], 1);
+        group->adds.at[adds] = group->named.at[named] = (uint16_t)i;
+        group->old.at[old] = group->replaces.at[replaces] = (uint16_t)i;
+        adds += action & 1;
+        named += is_named & is_inside;
+        old += is_named & ~is_inside;
+        replaces += action / (NUMI_BOOK_REPLACE - NUMI_BOOK_TAKE) & 1;
+    }
+    group->adds.count = adds;
+    group->named.count = named;
+    group->old.count = old;
+    group->replaces.count = replaces;
 }
 
 ALWAYS_INLINE void look_far(const struct numi_books *books, const struct numi_event *events,
                             uint32_t count, struct group *group) {
-    uint32_t add_count = 0, named_count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t action = books->actions[events[i].kind];
-        group->numbers[i] = 0;
-        group->adds[add_count] = group->named[named_count] = (uint8_t)i;
-        add_count += action == NUMI_BOOK_ADD;
-        named_count += action >= NUMI_BOOK_TAKE && action <= NUMI_BOOK_REPLACE;
-        __builtin_prefetch(&books->books[side_of_add(books, &events[i]) >> 1], 1);
-        __builtin_prefetch(numi_order_index_slot(&books->index, events[i].order), 1);
-    }
-    group->add_count = add_count;
-    group->named_count = named_count;
+    sort(books, events, count, group);
+    for
+        EACH(i, group->old)
+    __builtin_prefetch(numi_resting_entry(&books->orders, events[i].order), 1);
+    for
+        EACH(i, group->adds) {
+            group->ladders[i] = ladder_of_add(books, &events[i]);
+            __builtin_prefetch(group->ladders[i], 1);
+        }
+    for
+        EACH(i, group->replaces) {
+            const struct numi_ladder *ladder = ladder_of_add(books, &events[i]);
+            __builtin_prefetch(ladder, 1);
+            __builtin_prefetch((const void *)((uintptr_t)ladder ^ sizeof *ladder), 1);
+        }
+}
+
+ALWAYS_INLINE void look_for_place(const struct numi_books *books, const struct numi_ladder *ladder,
+                                  uint8_t side, int64_t price, struct group *group, uint32_t i) {
+    uint32_t slot = numi_ladder_slot(ladder, numi_key_of(side, price)) % NUMI_LADDER_NEAR;
+    group->places[i] = numi_ladder_place(&books->ladders, ladder, slot);
+    group->masks[i] = -numi_ladder_bit(ladder, slot);
+    __builtin_prefetch(group->places[i], 1);
 }
 
 ALWAYS_INLINE void look_middle(const struct numi_books *books, const struct numi_event *events,
                                struct group *group) {
-    for (uint32_t i = 0; i < group->named_count; i++) {
-        uint32_t at = group->named[i];
-        uint32_t number = *numi_order_index_slot(&books->index, events[at].order);
-        group->numbers[at] = number;
-        __builtin_prefetch(&books->orders[number], 1);
-    }
-    for (uint32_t i = 0; i < group->add_count; i++) {
-        const struct numi_event *event = &events[group->adds[i]];
-        uint32_t book_side = side_of_add(books, event);
-        const struct numi_ladder *ladder = numi_ladder_of(books, book_side);
-        int64_t key = numi_key_of(book_side & 1, event->price);
-        __builtin_prefetch(numi_ladder_guess(&books->ladders, ladder, key), 1);
-        const struct numi_rung *best =
-            numi_ladder_rungs(&books->ladders, ladder) + ladder->count - 1;
-        for (int line = 0; line < LADDER_LINES; line++)
-            __builtin_prefetch(best - line * NUMI_LADDER_STRIDE, 1);
-    }
+    for
+        EACH(i, group->named)
+    __builtin_prefetch(level_of_order(books, group->orders[i]), 1);
+    for
+        EACH(i, group->old) {
+            group->orders[i] = (uint32_t)*numi_resting_entry(&books->orders, events[i].order);
+            __builtin_prefetch(&books->orders.at[group->orders[i]], 1);
+        }
+    for
+        EACH(i, group->adds)
+    look_for_place(books, group->ladders[i], events[i].side & 1, events[i].price, group, i);
+}
+
+/* The level that an add or a replace will find. */
+ALWAYS_INLINE void look_at_place(const struct numi_books *books, struct group *group, uint32_t i) {
+    group->levels[i] = *group->places[i] & group->masks[i];
+    __builtin_prefetch(&books->levels[group->levels[i]], 1);
 }
 
 ALWAYS_INLINE void look_near(const struct numi_books *books, const struct numi_event *events,
                              struct group *group) {
-    for (uint32_t i = 0; i < group->named_count; i++) {
-        const struct numi_order *order = &books->orders[group->numbers[group->named[i]]];
-        __builtin_prefetch(&books->levels[order->level], 1);
-    }
-    for (uint32_t i = 0; i < group->add_count; i++) {
-        const struct numi_event *event = &events[group->adds[i]];
-        uint32_t book_side = side_of_add(books, event);
-        struct numi_ladder *ladder = numi_ladder_of(books, book_side);
-        int64_t key = numi_key_of(book_side & 1, event->price);
-        uint32_t number = numi_ladder_find(&books->ladders, ladder, key);
-        group->numbers[group->adds[i]] = number;
-        __builtin_prefetch(&books->levels[number], 1);
-    }
-}
-
-ALWAYS_INLINE void look_at_rung(const struct numi_books *books, uint32_t book_side, int64_t key) {
-    const struct numi_ladder *ladder = numi_ladder_of(books, book_side);
-    __builtin_prefetch(numi_ladder_guess(&books->ladders, ladder, key), 1);
-}
-
-ALWAYS_INLINE void look_next(const struct numi_books *books, const struct numi_event *events,
-                             const struct group *group) {
-    for (uint32_t i = 0; i < group->named_count; i++) {
-        const struct numi_event *event = &events[group->named[i]];
-        const struct numi_order *order = &books->orders[group->numbers[group->named[i]]];
-        const struct numi_level *level = &books->levels[order->level];
-        if (level->count == 1)
-            look_at_rung(books, level->book_side, level->key);
-        if (level->is_long) {
-            __builtin_prefetch(&books->orders[order->previous], 1);
-            __builtin_prefetch(&books->orders[order->next], 1);
+    for
+        EACH(i, group->named) {
+            const struct numi_level *level = level_of_order(books, group->orders[i]);
+            const void *ladder = numi_ladder_of(books, level->book_side);
+            const void *link = &books->orders.links[group->orders[i]];
+            __builtin_prefetch(numi_select(level->count == 1, ladder, level), 1); /* it may close */
+            __builtin_prefetch(numi_select(level->is_long, link, level), 1);
         }
-        if (NUMI_UNLIKELY(books->actions[event->kind] == NUMI_BOOK_REPLACE))
-            look_at_rung(books, level->book_side, numi_key_of(level->book_side & 1, event->price));
-    }
+    for
+        EACH(i, group->replaces) {
+            /* An old order's level is not here yet: no level's, then. */
+            bool is_old = numi_is_outside(&books->orders, group->orders[i]);
+            const struct numi_level *level =
+                is_old ? books->levels : level_of_order(books, group->orders[i]);
+            look_for_place(books, numi_ladder_of(books, level->book_side), numi_level_side(level),
+                           events[i].price, group, i);
+        }
+    for
+        EACH(i, group->old)
+    __builtin_prefetch(level_of_order(books, group->orders[i]), 1);
+    for
+        EACH(i, group->adds)
+    look_at_place(books, group, i);
+}
+
+ALWAYS_INLINE void look_next(const struct numi_books *books, struct group *group) {
+    for
+        EACH(i, group->replaces)
+    look_at_place(books, group, i);
 }
 
 /* ---- Applying. */
 
 ALWAYS_INLINE uint32_t apply_one(struct numi_books *books, const struct numi_event *event,
                                  uint32_t hint, struct numi_book_changes *changes) {
-    struct effect effect = {0};
     struct numi_book_best before = {0};
     if (changes != NULL && event->instrument < books->book_room)
         numi_book_fill_best(books, &books->books[event->instrument], &before);
-    uint32_t reason = act(books, event, hint, &effect);
-    if (effect.book != NULL)
-        settle_state(books, effect.book);
+    uint32_t reason = act(books, event, hint);
     if (NUMI_UNLIKELY(reason != NUMI_BOOK_OK && reason != STOP))
         reject(books, event, reason);
     if (changes != NULL && reason == NUMI_BOOK_OK && event->instrument < books->book_room)
@@ -487,12 +524,12 @@ ALWAYS_INLINE uint64_t apply_ahead(struct numi_books *books, const struct numi_e
         if (near < group_count)
             look_near(books, events + near * GROUP, &groups[near % GROUPS]);
         if (next < group_count)
-            look_next(books, events + next * GROUP, &groups[next % GROUPS]);
+            look_next(books, &groups[next % GROUPS]);
         if (now >= group_count)
             continue;
         uint32_t size = size_of_group(now, count);
         uint64_t done =
-            apply_each(books, events + now * GROUP, size, groups[now % GROUPS].numbers, changes);
+            apply_each(books, events + now * GROUP, size, groups[now % GROUPS].levels, changes);
         if (done < size)
             return now * GROUP + done;
     }
@@ -502,7 +539,7 @@ ALWAYS_INLINE uint64_t apply_ahead(struct numi_books *books, const struct numi_e
 /* What messages touch: orders and their slots, levels. Ladders are small beside these. */
 static bool exceeds_cache(const struct numi_books *books) {
     const struct numi_books_counts *counts = &books->counts;
-    uint64_t size = counts->live_orders * (sizeof(struct numi_order) + NUMI_CACHE_LINE_SIZE) +
+    uint64_t size = counts->live_orders * NUMI_CACHE_LINE_SIZE +
                     counts->live_levels * sizeof(struct numi_level);
     return size > books->cache_size;
 }

@@ -1,18 +1,18 @@
 /* Books: every order of every instrument, in price-time priority, kept up to date by events.
  *
- *   event -> index -> order -> level -> ladder -> best
+ *   event -> order -> level -> ladder -> best
  *
- *   index    from an order's id to its number: a window of slots over the recent ids (ids come
- *            nearly dense: neighbours share a cache line), a hash table for all older and odd ones
- *   order    32 bytes: id, quantity, level, neighbours in a long queue
+ *   order    16 bytes: quantity, level, half of the id. Recent ones stand in a window, in the place
+ *            of their id, since ids come nearly dense; older and odd ones are found by hash tables
  *   level    one cache line: price, total, and its queue: up to eight order numbers in the line
- *            itself, more as a linked list through the orders
- *   ladder   of one side: prices and levels side by side, sorted, the best at the end
- *   book     one cache line an instrument: both ladders and both best prices
+ *            itself, more as a linked list
+ *   ladder   one cache line, of one side: 256 bits for the ticks at the touch, the best price; its
+ *            block has the number of each tick's level, and a sorted array what lies farther off
  *
- * So a message touches an index slot, an order, a level and a book: four cache lines, and two more
- * in long queues. Orders, levels and ladders are numbers into regions (base/region.h): nothing ever
- * moves, and memory is taken only by numi_books_reserve.
+ * So a message that names an order touches that and its level, an add a ladder, a number and a
+ * level: three cache lines at most, a few more where a level opens or closes, or a queue is long.
+ * All is numbers into regions (base/region.h): nothing ever moves, and memory is taken only by
+ * numi_books_reserve.
  *
  * What an event does, its kind says: A F add; E C X take from an order; D delete; U replace; P take
  * from an order where consume_trades is set; everything else leaves the books as they are.
@@ -28,11 +28,12 @@
  *   - A book whose bid is above its ask (crossed) or equal to it (locked) is kept as it is; each
  *     time a book becomes so is counted.
  *
- * The worst message is an add that opens a level far from the touch in a book of many levels: the
- * prices nearer to the touch move up by one, 12 bytes a level (10 us for 10,000 levels). The worst
- * by chance is the add that moves the window on: up to 4,096 old orders of it change to the hash
- * table (100 us at most, and typically none to three). Everything else is bounded by a few cache
- * lines.
+ * The worst message is one after which a ladder is laid out anew, in a book with many levels off
+ * the ticks: it reads the 64 best and moves 256 at most, and an add far from the touch moves those
+ * behind it in the sorted array by one, 16 bytes a level (10 us for 10,000 levels that are far).
+ * The worst by chance is the add that moves the window on: up to 4,160 old orders of it change
+ * their number (200 us at most, and typically none to three). Everything else is bounded by a few
+ * cache lines.
  *
  * Passive: applying reads no clock, makes no system call, allocates nothing. One thread at a time.
  */
@@ -82,7 +83,7 @@ struct numi_books_options {
     uint64_t seed;       /* of the hash: against ids made to collide; results do not depend on it */
     uint64_t cache_size; /* bytes beyond which AUTO looks ahead; 0: what this machine has (L2) */
     uint32_t order_max;  /* that may rest at once: addresses are reserved for so many */
-    uint32_t window_bits;    /* the window grows to 2^window_bits ids; 6 to 30 */
+    uint32_t window_bits;    /* the window grows to 2^window_bits ids; 7 to 30 */
     uint32_t ahead;          /* enum numi_book_ahead */
     uint32_t consume_trades; /* 1: a P takes from the order it names, as an E does */
 };
@@ -149,7 +150,7 @@ struct numi_book_changes {
 
 struct numi_books;
 
-/* 2^26 orders, a window of up to 2^24 ids, look-ahead by itself, no trades. */
+/* 2^26 orders, a window of up to 2^22 ids, look-ahead by itself, no trades. */
 NUMI_API void numi_books_defaults(struct numi_books_options *options);
 
 /* `options` NULL: the defaults. NUMI_ERR_ARGUMENT, NUMI_ERR_NO_MEMORY. */

@@ -42,18 +42,11 @@ void numi_books_best(const struct numi_books *books, uint32_t instrument,
         numi_book_fill_best(books, &books->books[instrument], best);
 }
 
-static struct numi_ladder *ladder_of(const struct numi_books *books, uint32_t instrument,
-                                     uint8_t side) {
-    static struct numi_ladder none;
+static const struct numi_ladder *ladder_of(const struct numi_books *books, uint32_t instrument,
+                                           uint8_t side) {
+    static const struct numi_ladder none;
     bool is_there = instrument < books->book_room && side <= NUMI_SIDE_ASK;
     return is_there ? &books->books[instrument].sides[side] : &none;
-}
-
-/* The level that is `place` levels behind the best. */
-static const struct numi_level *level_behind(const struct numi_books *books,
-                                             const struct numi_ladder *ladder, uint32_t place) {
-    const struct numi_rung *rungs = numi_ladder_rungs(&books->ladders, ladder);
-    return &books->levels[rungs[ladder->count - 1 - place].level];
 }
 
 static struct numi_book_level row_of(const struct numi_level *level) {
@@ -67,20 +60,21 @@ static struct numi_book_level row_of(const struct numi_level *level) {
 uint32_t numi_books_top(const struct numi_books *books, uint32_t instrument, uint8_t side,
                         struct numi_book_level *levels, uint32_t level_max) {
     const struct numi_ladder *ladder = ladder_of(books, instrument, side);
-    uint32_t count = ladder->count < level_max ? ladder->count : level_max;
-    for (uint32_t place = 0; place < count; place++)
-        levels[place] = row_of(level_behind(books, ladder, place));
+    struct numi_ladder_walk walk = numi_ladder_walk(&books->ladders, ladder);
+    uint32_t count = 0, number;
+    while (count < level_max && (number = numi_ladder_next(&walk).level) != 0)
+        levels[count++] = row_of(&books->levels[number]);
     return count;
 }
 
 uint32_t numi_books_depth(const struct numi_books *books, uint32_t instrument, uint8_t side) {
-    return ladder_of(books, instrument, side)->count;
+    return numi_ladder_count(ladder_of(books, instrument, side));
 }
 
 /* NULL where no order rests. */
 static const struct numi_level *level_at(const struct numi_books *books, uint32_t instrument,
                                          uint8_t side, int64_t price) {
-    struct numi_ladder *ladder = ladder_of(books, instrument, side);
+    const struct numi_ladder *ladder = ladder_of(books, instrument, side);
     uint32_t number = numi_ladder_find(&books->ladders, ladder, numi_key_of(side, price));
     return number == 0 ? NULL : &books->levels[number];
 }
@@ -94,11 +88,12 @@ int numi_books_level(const struct numi_books *books, uint32_t instrument, uint8_
     return 1;
 }
 
-static struct numi_book_order order_row(const struct numi_level *level,
-                                        const struct numi_order *order, uint64_t position) {
+static struct numi_book_order order_row(const struct numi_resting *orders,
+                                        const struct numi_level *level, uint32_t number,
+                                        uint64_t position) {
     return (struct numi_book_order){
-        .order = order->id,
-        .quantity = order->quantity,
+        .order = numi_order_id(orders, number),
+        .quantity = orders->at[number].quantity,
         .price = numi_price_of(numi_level_side(level), level->key),
         .position = position,
         .instrument = numi_level_instrument(level),
@@ -113,23 +108,22 @@ uint64_t numi_books_queue(const struct numi_books *books, uint32_t instrument, u
         return 0;
     uint32_t number = 0;
     for (uint64_t i = 0; i < level->count && i < order_max; i++) {
-        number = numi_level_next(level, books->orders, i, number);
-        orders[i] = order_row(level, &books->orders[number], i);
+        number = numi_level_next(level, books->orders.links, i, number);
+        orders[i] = order_row(&books->orders, level, number, i);
     }
     return level->count;
 }
 
 int numi_books_order(const struct numi_books *books, uint64_t id, struct numi_book_order *out) {
-    uint32_t number = numi_order_index_find(&books->index, id);
+    uint32_t number = numi_resting_find(&books->orders, id);
     if (number == 0)
         return 0;
-    const struct numi_order *order = &books->orders[number];
-    const struct numi_level *level = &books->levels[order->level];
+    const struct numi_level *level = &books->levels[books->orders.at[number].level];
     uint64_t position = 0;
-    uint32_t at = numi_level_next(level, books->orders, 0, 0);
+    uint32_t at = numi_level_next(level, books->orders.links, 0, 0);
     while (at != number)
-        at = numi_level_next(level, books->orders, ++position, at);
-    *out = order_row(level, order, position);
+        at = numi_level_next(level, books->orders.links, ++position, at);
+    *out = order_row(&books->orders, level, number, position);
     return 1;
 }
 
@@ -166,22 +160,25 @@ static void hash_records(struct hasher *hasher) {
 }
 
 static void hash_order(struct hasher *hasher, uint64_t wire_id, const struct numi_level *level,
-                       const struct numi_order *order) {
+                       uint32_t number) {
+    const struct numi_resting *orders = &hasher->books->orders;
     uint8_t side = numi_level_side(level);
     hasher->records[hasher->count++] =
-        (struct hashed){wire_id, side, numi_price_of(side, level->key), order->id, order->quantity};
+        (struct hashed){wire_id, side, numi_price_of(side, level->key),
+                        numi_order_id(orders, number), orders->at[number].quantity};
     if (hasher->count == HASHED_AT_ONCE)
         hash_records(hasher);
 }
 
 static void hash_side(struct hasher *hasher, uint64_t wire_id, const struct numi_ladder *ladder) {
     const struct numi_books *books = hasher->books;
-    for (uint32_t place = 0; place < ladder->count; place++) {
-        const struct numi_level *level = level_behind(books, ladder, place);
+    struct numi_ladder_walk walk = numi_ladder_walk(&books->ladders, ladder);
+    for (uint32_t found; (found = numi_ladder_next(&walk).level) != 0;) {
+        const struct numi_level *level = &books->levels[found];
         uint32_t number = 0;
         for (uint64_t i = 0; i < level->count; i++) {
-            number = numi_level_next(level, books->orders, i, number);
-            hash_order(hasher, wire_id, level, &books->orders[number]);
+            number = numi_level_next(level, books->orders.links, i, number);
+            hash_order(hasher, wire_id, level, number);
         }
     }
 }
@@ -241,26 +238,31 @@ int numi_books_hash(const struct numi_books *books, const uint64_t *wire_ids,
 
 #define WRONG(...) numi_error_set(NUMI_ERR_CORRUPT, "books: " __VA_ARGS__)
 
+static bool is_number(const struct numi_resting *orders, uint32_t number) {
+    if (numi_is_outside(orders, number))
+        return number < orders->outside.used;
+    return number - NUMI_WINDOW_FIRST <= orders->window_mask;
+}
+
 static int check_order(const struct numi_books *books, uint32_t number, uint32_t level_number) {
-    const struct numi_order *order = &books->orders[number];
-    if (number == 0 || number >= books->order_slab.used)
+    if (!is_number(&books->orders, number))
         return WRONG("level %u has an order of number %u", level_number, number);
+    const struct numi_order *order = &books->orders.at[number];
+    unsigned long long id = numi_order_id(&books->orders, number);
     if (order->quantity == 0 || order->level != level_number)
-        return WRONG("order %llu in level %u says level %u, quantity %llu",
-                     (unsigned long long)order->id, level_number, order->level,
-                     (unsigned long long)order->quantity);
-    if (numi_order_index_find(&books->index, order->id) != number)
-        return WRONG("order %llu is not found", (unsigned long long)order->id);
+        return WRONG("order %llu in level %u says level %u, quantity %llu", id, level_number,
+                     order->level, (unsigned long long)order->quantity);
+    if (order->id_low != (uint32_t)id || numi_resting_find(&books->orders, id) != number)
+        return WRONG("order %llu is not found", id);
     return NUMI_OK;
 }
 
 static int check_links(const struct numi_books *books, const struct numi_level *level,
                        uint32_t number, uint32_t previous) {
-    const struct numi_order *order = &books->orders[number];
+    const struct numi_order_link *link = &books->orders.links[number];
     bool is_last = number == level->back;
-    if (order->previous != previous || (order->next == 0) != is_last)
-        return WRONG("order %llu is linked to %u and %u", (unsigned long long)order->id,
-                     order->previous, order->next);
+    if (link->previous != previous || (link->next == 0) != is_last)
+        return WRONG("order number %u is linked to %u and %u", number, link->previous, link->next);
     return NUMI_OK;
 }
 
@@ -270,13 +272,13 @@ static int check_queue(const struct numi_books *books, uint32_t level_number) {
     uint64_t sum = 0;
     for (uint64_t i = 0; i < level->count; i++) {
         previous = number;
-        number = numi_level_next(level, books->orders, i, previous);
+        number = numi_level_next(level, books->orders.links, i, previous);
         int code = check_order(books, number, level_number);
         if (code == NUMI_OK && level->is_long)
             code = check_links(books, level, number, previous);
         if (code != NUMI_OK)
             return code;
-        sum += books->orders[number].quantity;
+        sum += books->orders.at[number].quantity;
     }
     bool fits = level->is_long ? level->count > NUMI_LEVEL_AGAIN && number == level->back
                                : level->count <= NUMI_LEVEL_SHORT;
@@ -291,36 +293,31 @@ static int check_level(const struct numi_books *books, uint32_t book_side,
     const struct numi_level *level = &books->levels[rung->level];
     if (level->book_side != book_side || level->key != rung->key)
         return WRONG("level %u is in the ladder of another", rung->level);
-    struct numi_ladder *ladder = numi_ladder_of(books, book_side);
+    const struct numi_ladder *ladder = numi_ladder_of(books, book_side);
     if (numi_ladder_find(&books->ladders, ladder, rung->key) != rung->level)
         return WRONG("level %u is not found", rung->level);
     return check_queue(books, rung->level);
 }
 
-static int check_best(const struct numi_books *books, uint32_t book_side) {
-    const struct numi_ladder *ladder = numi_ladder_of(books, book_side);
-    if (ladder->count == 0)
-        return ladder->best == 0 ? NUMI_OK : WRONG("an empty side has a best level");
-    const struct numi_rung *rungs = numi_ladder_rungs(&books->ladders, ladder);
-    const struct numi_rung *last = &rungs[ladder->count - 1];
-    return ladder->best == last->level && ladder->best_key == last->key
-               ? NUMI_OK
-               : WRONG("instrument %u: a stale best price", book_side >> 1);
-}
-
 static int check_side(const struct numi_books *books, uint32_t book_side, uint64_t *orders,
                       uint64_t *levels) {
-    const struct numi_ladder *ladder = numi_ladder_of(books, book_side);
-    const struct numi_rung *rungs = numi_ladder_rungs(&books->ladders, ladder);
-    int code = check_best(books, book_side);
-    for (uint32_t i = 0; i < ladder->count && code == NUMI_OK; i++) {
-        code = check_level(books, book_side, &rungs[i]);
-        if (code == NUMI_OK && i > 0 && rungs[i - 1].key >= rungs[i].key)
+    struct numi_ladder *ladder = numi_ladder_of(books, book_side);
+    struct numi_ladder_walk walk = numi_ladder_walk(&books->ladders, ladder);
+    struct numi_rung rung = numi_ladder_next(&walk), next;
+    if (rung.level != numi_ladder_best(&books->ladders, ladder) || rung.key != ladder->best_key)
+        return WRONG("instrument %u: a stale best price", book_side >> 1);
+    uint32_t count = 0;
+    for (; rung.level != 0; rung = next, count++) {
+        int code = check_level(books, book_side, &rung);
+        next = numi_ladder_next(&walk);
+        if (code == NUMI_OK && next.level != 0 && next.key >= rung.key)
             code = WRONG("instrument %u: prices out of order", book_side >> 1);
-        *orders += books->levels[rungs[i].level].count;
+        if (code != NUMI_OK)
+            return code;
+        *orders += books->levels[rung.level].count;
     }
-    *levels += ladder->count;
-    return code;
+    *levels += count;
+    return count == numi_ladder_count(ladder) ? NUMI_OK : WRONG("levels are counted wrong");
 }
 
 int numi_books_check(const struct numi_books *books) {

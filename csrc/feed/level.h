@@ -4,12 +4,15 @@
  *   long    [ total | key | book side | orders | state | front | back ]
  *
  * The queue of a level with few orders is their numbers, in the line: whoever leaves touches no
- * neighbour. A longer one is linked through the orders. Number 0 is none. */
+ * neighbour. A longer one is linked. Number 0 is none. */
 #ifndef NUMI_FEED_LEVEL_H
 #define NUMI_FEED_LEVEL_H
 
+#include <string.h>
+
 #include "base/check.h"
 #include "feed/order.h"
+#include "wire/event.h"
 
 enum numi_level_limit {
     NUMI_LEVEL_SHORT = 8, /* orders that a level's own line holds */
@@ -32,7 +35,17 @@ struct numi_level {
     };
 } NUMI_ALIGNED(64);
 
+static_assert(NUMI_SIDE_BID == 0 && NUMI_SIDE_ASK == 1, "bits");
 static_assert(sizeof(struct numi_level) == 64, "one cache line");
+
+/* A bid's key is its price, an ask's the price's complement: higher is better for both. */
+static inline int64_t numi_key_of(uint8_t side, int64_t price) {
+    return price ^ -(int64_t)side; /* not `?:`, of which gcc makes a branch */
+}
+
+static inline int64_t numi_price_of(uint8_t side, int64_t key) {
+    return numi_key_of(side, key);
+}
 
 static inline uint8_t numi_level_side(const struct numi_level *level) {
     return level->book_side & 1;
@@ -42,55 +55,75 @@ static inline uint32_t numi_level_instrument(const struct numi_level *level) {
     return level->book_side >> 1;
 }
 
-void numi_level_lengthen(struct numi_level *level, struct numi_order *orders);
-void numi_level_shorten(struct numi_level *level, const struct numi_order *orders);
+void numi_level_lengthen(struct numi_level *level, struct numi_order_link *links);
+void numi_level_shorten(struct numi_level *level, const struct numi_order_link *links);
 
-static inline void numi_level_push(struct numi_level *level, struct numi_order *orders,
+/* An order of its queue has another number. */
+void numi_level_rename(struct numi_level *level, struct numi_order_link *links, uint32_t from,
+                       uint32_t to);
+
+static inline void numi_level_push(struct numi_level *level, struct numi_order_link *links,
                                    uint32_t number) {
-    if (NUMI_UNLIKELY(level->count == NUMI_LEVEL_SHORT && !level->is_long))
-        numi_level_lengthen(level, orders);
-    if (!level->is_long) {
+    if (!level->is_long && NUMI_LIKELY(level->count < NUMI_LEVEL_SHORT)) {
         level->queue[level->count++] = number;
         return;
     }
-    orders[number].previous = level->back;
-    orders[number].next = 0;
-    orders[level->back].next = number;
+    if (NUMI_UNLIKELY(!level->is_long))
+        numi_level_lengthen(level, links);
+    links[number] = (struct numi_order_link){.previous = level->back};
+    links[level->back].next = number;
     level->back = number;
     level->count++;
 }
 
-/* All behind it move up; without a branch, since where it stands is anybody's guess. */
-static inline void numi_level_leave_short(struct numi_level *level, uint32_t number) {
-    uint32_t behind = 0;
-    for (int i = 0; i < NUMI_LEVEL_SHORT - 1; i++) {
-        behind |= level->queue[i] == number;
-        level->queue[i] = behind ? level->queue[i + 1] : level->queue[i];
-    }
-    level->queue[NUMI_LEVEL_SHORT - 1] = 0;
+typedef uint32_t numi_quad __attribute__((vector_size(16)));
+
+/* All ones from the first lane on that is so. */
+static inline numi_quad numi_quad_onwards(numi_quad lanes) {
+    const numi_quad none = {0};
+    lanes |= __builtin_shufflevector(lanes, none, 4, 0, 1, 2);
+    return lanes | __builtin_shufflevector(lanes, none, 4, 4, 0, 1);
 }
 
-static inline void numi_level_leave(struct numi_level *level, struct numi_order *orders,
+/* All behind it move up; without a branch, since where it stands is anybody's guess. */
+static inline void numi_level_leave_short(struct numi_level *level, uint32_t number) {
+    static_assert(NUMI_LEVEL_SHORT == 8, "two of four");
+    numi_quad front, behind, back, none = {0}, wanted = none + number;
+    memcpy(&front, level->queue, sizeof front);
+    memcpy(&behind, level->queue + 1, sizeof behind);
+    memcpy(&back, level->queue + 4, sizeof back);
+    numi_quad front_moves = numi_quad_onwards((numi_quad)(front == wanted));
+    numi_quad back_moves = numi_quad_onwards((numi_quad)(back == wanted));
+    back_moves |= __builtin_shufflevector(front_moves, none, 3, 3, 3, 3);
+    front ^= (front ^ behind) & front_moves;
+    back ^= (back ^ __builtin_shufflevector(back, none, 1, 2, 3, 4)) & back_moves;
+    memcpy(level->queue, &front, sizeof front);
+    memcpy(level->queue + 4, &back, sizeof back);
+}
+
+static inline void numi_level_leave(struct numi_level *level, struct numi_order_link *links,
                                     uint32_t number) {
     level->count--;
     if (!level->is_long) {
         numi_level_leave_short(level, number);
         return;
     }
-    uint32_t previous = orders[number].previous, next = orders[number].next;
-    if (!NUMI_PLANTED(LOST_LINK) || next == 0)
-        *(previous != 0 ? &orders[previous].next : &level->front) = next;
-    *(next != 0 ? &orders[next].previous : &level->back) = previous;
+    struct numi_order_link link = links[number];
+    uint32_t *to_it = numi_select(link.previous != 0, &links[link.previous].next, &level->front);
+    uint32_t *back_to_it = numi_select(link.next != 0, &links[link.next].previous, &level->back);
+    if (!NUMI_PLANTED(LOST_LINK) || link.next == 0)
+        *to_it = link.next;
+    *back_to_it = link.previous;
     if (NUMI_UNLIKELY(level->count == NUMI_LEVEL_AGAIN))
-        numi_level_shorten(level, orders);
+        numi_level_shorten(level, links);
 }
 
 /* The order behind one in its queue; the front for none. 0 at the end. */
 static inline uint32_t numi_level_next(const struct numi_level *level,
-                                       const struct numi_order *orders, uint64_t place,
+                                       const struct numi_order_link *links, uint64_t place,
                                        uint32_t number) {
     if (level->is_long)
-        return number == 0 ? level->front : orders[number].next;
+        return number == 0 ? level->front : links[number].next;
     return place < NUMI_LEVEL_SHORT ? level->queue[place] : 0;
 }
 

@@ -1,18 +1,20 @@
-/* A resting order, half a cache line. */
+/* A resting order, a quarter of a cache line, and its links in a long queue, in an array beside. */
 #ifndef NUMI_FEED_ORDER_H
 #define NUMI_FEED_ORDER_H
 
 #include "base/types.h"
 
 struct numi_order {
-    uint64_t id;
-    uint64_t quantity; /* what rests; 0: this number is free */
+    uint64_t quantity; /* what rests; 0: nobody's number */
     uint32_t level;
-    uint32_t previous; /* in a long queue: nearer to the front, 0 at the front */
-    uint32_t next;     /* likewise, 0 at the back; of a free number: the next free one */
-    bool is_odd;       /* in the index's table, though its id may lie in the window by now */
+    uint32_t id_low; /* of a free number outside the window: the next free one */
 };
 
-static_assert(sizeof(struct numi_order) == 32, "two in a cache line");
+static_assert(sizeof(struct numi_order) == 16, "four in a cache line");
+
+struct numi_order_link {
+    uint32_t previous; /* nearer to the front, 0 at the front */
+    uint32_t next;     /* likewise, 0 at the back */
+};
 
 #endif

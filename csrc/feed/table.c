@@ -107,12 +107,14 @@ static void fill_hole(struct numi_table *table, uint64_t hole) {
     table->entries[hole] = 0;
 }
 
-void numi_table_remove(struct numi_table *table, uint32_t hash, uint32_t number) {
+bool numi_table_remove(struct numi_table *table, uint32_t hash, uint32_t number) {
     uint64_t wanted = (uint64_t)hash << 32 | number, at = numi_table_place(table, hash);
     while (table->entries[at] != wanted) {
-        NUMI_REQUIRE(table->entries[at] != 0);
+        if (table->entries[at] == 0)
+            return false;
         at = (at + 1) & table->mask;
     }
     fill_hole(table, at);
     table->count--;
+    return true;
 }

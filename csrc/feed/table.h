@@ -6,9 +6,10 @@
  * At most half full. What is removed leaves no trace: later entries move up, which takes nothing
  * but the hashes in them. The table holds no keys: who asks compares what the numbers stand for.
  *
- * A hash is two multiplications by a seeded odd number: one alone leaves prices of many books,
- * which rise by steps, in heaps. When a run of entries grows longer than chance allows, the table
- * says so (is_crowded), and its owner hashes everything anew with another number. */
+ * A hash is a multiplication by a seeded odd number, for each half of the key. A hash and the lower
+ * half have one upper half: who compares the lower one has compared both. When a run of entries
+ * grows longer than chance allows, the table says so (is_crowded), and its owner hashes everything
+ * anew with another number. */
 #ifndef NUMI_FEED_TABLE_H
 #define NUMI_FEED_TABLE_H
 
@@ -39,8 +40,8 @@ int numi_table_copy(struct numi_table *to, const struct numi_table *from);
 int numi_table_outgrown(const struct numi_table *table, uint64_t count, struct numi_table *fresh);
 
 static inline uint32_t numi_table_hash(const struct numi_table *table, uint64_t key) {
-    uint64_t hash = key * table->multiplier;
-    return (uint32_t)((hash ^ hash >> 32) * table->multiplier >> 32);
+    uint64_t lower = (uint32_t)key * table->multiplier;
+    return (uint32_t)(lower >> 32) + (uint32_t)(key >> 32) * (uint32_t)table->multiplier;
 }
 
 static inline uint64_t numi_table_place(const struct numi_table *table, uint32_t hash) {
@@ -54,8 +55,8 @@ static inline bool numi_table_has_room(const struct numi_table *table, uint64_t 
 /* There is room. */
 void numi_table_put(struct numi_table *table, uint32_t hash, uint32_t number);
 
-/* The entry is there. */
-void numi_table_remove(struct numi_table *table, uint32_t hash, uint32_t number);
+/* Whether the entry was there. */
+bool numi_table_remove(struct numi_table *table, uint32_t hash, uint32_t number);
 
 /* The next number of this hash from place `*at` on, which moves behind it; 0 when there is none. */
 static inline uint32_t numi_table_next(const struct numi_table *table, uint32_t hash,

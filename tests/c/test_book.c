@@ -7,12 +7,12 @@ enum { ROW_MAX = 1 << 10 };
 
 TEST(options_out_of_range) {
     static const struct numi_books_options wrong[] = {
-        {.order_max = 1, .window_bits = 5},
+        {.order_max = 1, .window_bits = 6},
         {.order_max = 1, .window_bits = 31},
-        {.order_max = 0, .window_bits = 6},
-        {.order_max = NUMI_BOOK_ORDER_MAX + 1, .window_bits = 6},
-        {.order_max = UINT32_MAX, .window_bits = 6},
-        {.order_max = 1, .window_bits = 6, .ahead = NUMI_BOOK_AHEAD_ALWAYS + 1},
+        {.order_max = 0, .window_bits = 7},
+        {.order_max = NUMI_BOOK_ORDER_MAX + 1, .window_bits = 7},
+        {.order_max = UINT32_MAX, .window_bits = 7},
+        {.order_max = 1, .window_bits = 7, .ahead = NUMI_BOOK_AHEAD_ALWAYS + 1},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct numi_books *books = (struct numi_books *)events;
@@ -25,9 +25,9 @@ TEST(options_out_of_range) {
 
 TEST(options_at_their_ends) {
     static const struct numi_books_options right[] = {
-        {.order_max = 1, .window_bits = 6},
+        {.order_max = 1, .window_bits = 7},
         {.order_max = NUMI_BOOK_ORDER_MAX, .window_bits = 30, .seed = UINT64_MAX},
-        {.order_max = 7, .window_bits = 6, .ahead = NUMI_BOOK_AHEAD_ALWAYS, .cache_size = 1},
+        {.order_max = 7, .window_bits = 7, .ahead = NUMI_BOOK_AHEAD_ALWAYS, .cache_size = 1},
     };
     for (size_t i = 0; i < sizeof right / sizeof right[0]; i++) {
         struct numi_books *books;
@@ -336,7 +336,7 @@ TEST(the_same_books_with_any_options) {
     uint64_t count = event_count;
     for (uint32_t i = 0; i < WAYS; i++) {
         struct numi_books_options options = {.order_max = 1 << 15,
-                                             .window_bits = 6 + i,
+                                             .window_bits = 7 + i,
                                              .ahead = i % 3,
                                              .seed = i * 1234567,
                                              .cache_size = i % 2 ? 1 : 1 << 30};

@@ -45,7 +45,7 @@ TEST(as_many_orders_as_may_rest) {
     static const uint32_t order_maxes[] = {1, 2, 5, 40, 511, 512, 513, 3000};
     for (size_t i = 0; i < 2 * sizeof order_maxes / sizeof order_maxes[0]; i++) {
         uint32_t order_max = order_maxes[i / 2];
-        struct numi_books *books = open_books(order_max, 6);
+        struct numi_books *books = open_books(order_max, 7);
         fill(books, order_max, i % 2 != 0);
         expect_full(books);
         put_delete(0);
@@ -61,7 +61,7 @@ TEST(as_many_orders_as_may_rest) {
 
 /* The events before the one that does not fit are applied, and the counts say so. */
 TEST(what_was_applied_before_the_limit_stays) {
-    struct numi_books *books = open_books(10, 6);
+    struct numi_books *books = open_books(10, 7);
     for (uint64_t id = 0; id < 12; id++)
         put_add(id, BID, (int64_t)id, 1);
     EXPECT_EQ(attempt(books), NUMI_ERR_NO_MEMORY);
@@ -72,7 +72,7 @@ TEST(what_was_applied_before_the_limit_stays) {
 
 /* What a message is refused for does not take room. */
 TEST(at_the_limit_messages_are_still_refused_for_their_reasons) {
-    struct numi_books *books = open_books(5, 6);
+    struct numi_books *books = open_books(5, 7);
     fill(books, 5, true);
     put_add(3, BID, 7, 1);
     run(books);
@@ -98,7 +98,7 @@ TEST(at_the_limit_orders_are_still_replaced) {
     static const uint32_t order_maxes[] = {1, 2, 5, 12, 13, 40, 1000, 3000};
     for (size_t i = 0; i < 2 * sizeof order_maxes / sizeof order_maxes[0]; i++) {
         uint32_t order_max = order_maxes[i / 2];
-        struct numi_books *books = open_books(order_max, 6);
+        struct numi_books *books = open_books(order_max, 7);
         fill(books, order_max, i % 2 != 0);
         for (uint32_t round = 0; round < 3; round++)
             for (uint32_t id = 0; id < order_max; id++)
@@ -117,7 +117,7 @@ TEST(at_the_limit_orders_are_still_replaced) {
 TEST(at_the_limit_orders_are_still_replaced_where_ladders_are_full) {
     enum { IN_LADDER = 12 };
     for (uint32_t instruments = 250; instruments < 260; instruments++) {
-        struct numi_books *books = open_books(instruments * IN_LADDER, 6);
+        struct numi_books *books = open_books(instruments * IN_LADDER, 7);
         for (uint32_t id = 0; id < instruments * IN_LADDER; id++) {
             put_add(id, BID, 10 * id, 1);
             events[event_count - 1].instrument = id / IN_LADDER;

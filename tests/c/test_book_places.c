@@ -217,7 +217,7 @@ static void disturb(struct queue *queue, uint64_t *last_id) {
 }
 
 TEST(queues_under_messages_of_all_kinds) {
-    struct numi_books *books = open_books(64, 6);
+    struct numi_books *books = open_books(64, 7);
     struct queue queue = {.count = 0};
     uint64_t last_id = 1ull << 40;
     for (uint32_t i = 0; i < 4000; i++) {
@@ -332,7 +332,7 @@ TEST(the_window_moves_with_rising_ids) {
     static const uint32_t mosts[] = {4, 100, 1500};
     for (size_t i = 0; i < sizeof mosts / sizeof mosts[0]; i++) {
         static struct ids ids;
-        struct numi_books *books = open_books(2000, 6);
+        struct numi_books *books = open_books(2000, 7);
         uint64_t id = 1;
         memset(&ids, 0, sizeof ids);
         march(books, &ids, &id, 100000, 3, mosts[i]);
@@ -345,7 +345,7 @@ TEST(the_window_follows_leaps) {
     static const uint64_t steps[] = {63, 64, 65, 4095, 4096, 4097, 1ull << 33};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         static struct ids ids;
-        struct numi_books *books = open_books(1 << 12, 6 + i % 3);
+        struct numi_books *books = open_books(1 << 12, 7 + i % 3);
         uint64_t id = 12345;
         memset(&ids, 0, sizeof ids);
         march(books, &ids, &id, 8000, steps[i], 300);
@@ -354,7 +354,7 @@ TEST(the_window_follows_leaps) {
 }
 
 TEST(ids_near_the_greatest) {
-    for (uint32_t bits = 6; bits <= 12; bits++) {
+    for (uint32_t bits = 7; bits <= 12; bits++) {
         static struct ids ids;
         struct numi_books *books = open_books(1 << 14, bits);
         memset(&ids, 0, sizeof ids);
@@ -377,7 +377,7 @@ TEST(ids_near_the_greatest) {
 
 TEST(ids_of_64_random_bits) {
     static struct ids ids;
-    struct numi_books *books = open_books(1 << 13, 6);
+    struct numi_books *books = open_books(1 << 13, 7);
     memset(&ids, 0, sizeof ids);
     for (uint32_t i = 0; i < 60000; i++) {
         if (ids.live_count == LIVE_MAX || (ids.live_count > 0 && check_below(3) == 0))
@@ -395,7 +395,7 @@ TEST(ids_that_restart_low_take_the_window_down) {
     static const uint64_t starts[] = {1000000, 1ull << 40, UINT64_MAX - 10000};
     for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
         static struct ids ids;
-        struct numi_books *books = open_books(1 << 13, 6 + 2 * i);
+        struct numi_books *books = open_books(1 << 13, 7 + 2 * i);
         uint64_t high = starts[i], low = 1;
         memset(&ids, 0, sizeof ids);
         march(books, &ids, &high, 3000, 2, 500);
@@ -415,7 +415,7 @@ TEST(ids_that_restart_low_take_the_window_down) {
 /* An id may come back, whether it was in the window or in the table. */
 TEST(ids_that_come_back) {
     static struct ids ids;
-    struct numi_books *books = open_books(1 << 12, 6);
+    struct numi_books *books = open_books(1 << 12, 7);
     memset(&ids, 0, sizeof ids);
     for (uint32_t round = 0; round < 200; round++) {
         for (uint64_t i = 0; i < 100; i++)
@@ -430,7 +430,7 @@ TEST(ids_that_come_back) {
 TEST(an_order_may_keep_its_id) {
     static const uint64_t chosen[] = {0, 1, 63, 64, 4096, 1ull << 50, UINT64_MAX};
     enum { COUNT = sizeof chosen / sizeof chosen[0] };
-    struct numi_books *books = open_books(COUNT, 6);
+    struct numi_books *books = open_books(COUNT, 7);
     for (uint64_t i = 0; i < COUNT; i++)
         put_add(chosen[i], BID, 9, 1);
     for (int64_t round = 0; round < 50; round++)

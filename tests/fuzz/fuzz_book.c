@@ -50,6 +50,7 @@ struct choice {
     uint8_t flags, ids, shape;
     bool is_short;
     uint64_t last_id, id_step; /* of ids that march on */
+    uint32_t tick;             /* that prices are multiples of, mostly */
 };
 
 /* One way of applying the events, and what came of it. */
@@ -71,7 +72,7 @@ static uint64_t wire_ids[MANY_INSTRUMENTS + 1];
 static struct numi_books_options options_of(uint8_t byte, uint8_t flags) {
     struct numi_books_options options;
     numi_books_defaults(&options);
-    options.window_bits = 6 + (byte & 15) % 5;
+    options.window_bits = 7 + (byte & 15) % 5;
     options.ahead = (byte >> 4) % 3;
     options.cache_size = flags & SMALL_CACHE ? 1 : 8192;
     options.consume_trades = (flags & CONSUME_TRADES) != 0;
@@ -87,6 +88,7 @@ static void choose(struct input *input) {
         {0, 5000},       {1ull << 40, 1}, {UINT64_MAX - 200, 1},
         {-20000ull, 70}, {5, 1ull << 58},
     };
+    static const uint32_t ticks[4] = {1, 1, 100, 12500};
     uint8_t first = input_byte(input), batch = input_byte(input), flags = input_byte(input);
     uint8_t rows = input_byte(input), aim = input_byte(input);
     choice = (struct choice){.flags = flags, .ids = aim & 3, .shape = aim >> 2 & 3};
@@ -95,6 +97,7 @@ static void choose(struct input *input) {
     choice.single.seed = 77;
     choice.batch = 1 + batch % BATCH_MAX;
     choice.row_max = 1 + rows % ROW_MAX;
+    choice.tick = ticks[rows >> 4 & 3];
     choice.last_id = marches[aim >> 4 & 7].first;
     choice.id_step = marches[aim >> 4 & 7].step;
     choice.is_short = aim >> 7;
@@ -157,6 +160,12 @@ static void aim_number(uint8_t *at, uint32_t below) {
     numi_put_be32(at, numi_be32(at) % below);
 }
 
+/* One in sixteen lies between ticks. */
+static void aim_price(uint8_t *at, uint32_t below) {
+    uint32_t price = numi_be32(at), rest = price >> 24 & 15 ? 0 : price >> 16 & 15;
+    numi_put_be32(at, price % below * choice.tick + rest);
+}
+
 static void aim_message(uint8_t *message) {
     static const struct {
         uint16_t locates, prices;
@@ -175,7 +184,7 @@ static void aim_message(uint8_t *message) {
     if (letter != 'D')
         aim_number(message + (has_side ? 20 : letter == 'U' ? 27 : 19), 16);
     if (has_side || letter == 'U')
-        aim_number(message + (has_side ? 32 : 31), prices);
+        aim_price(message + (has_side ? 32 : 31), prices);
 }
 
 static void aim_run(uint8_t *run, size_t size) {

@@ -23,6 +23,7 @@ enum { KEPT_MAX = 256, FIRST_MAPPED = 64 << 10, LINE_SIZE = 64 };
 struct kept {
     uint8_t *base;
     uint64_t mapped, limit;
+    uint64_t split_at, upper_mapped; /* where it was two, and what the upper one had */
 };
 
 static struct kept kept[KEPT_MAX];
@@ -58,17 +59,39 @@ int numi_region_open(struct numi_region *region, uint64_t limit) {
                                         (unsigned long long)limit);
         own->base = base;
     }
+    own->limit = limit;
     lent_count++;
     *region = (struct numi_region){.base = own->base, .limit = limit};
     return NUMI_OK;
 }
 
+void numi_region_split(struct numi_region *region, uint64_t at, struct numi_region *upper) {
+    struct kept *own = lent_at(region->base);
+    MUST(lent_count < KEPT_MAX && own->mapped <= at && (own->split_at == 0 || own->split_at == at));
+    own->split_at = at;
+    *upper = (struct numi_region){.base = own->base + at, .limit = own->limit - at};
+    lent[lent_count++] =
+        (struct kept){.base = upper->base, .limit = upper->limit, .mapped = own->upper_mapped};
+    region->limit = at;
+}
+
+/* The lower half of what was split, or NULL. */
+static struct kept *lower_of(const struct kept *own) {
+    for (uint32_t i = 0; i < lent_count; i++)
+        if (lent[i].split_at != 0 && lent[i].base + lent[i].split_at == own->base)
+            return &lent[i];
+    return NULL;
+}
+
 void numi_region_close(struct numi_region *region) {
     if (region->base != NULL) {
-        struct kept *own = lent_at(region->base);
+        struct kept *own = lent_at(region->base), *lower = lower_of(own);
         ASAN_POISON_MEMORY_REGION(own->base, own->mapped);
         MUST(kept_count < KEPT_MAX);
-        kept[kept_count++] = *own;
+        if (lower != NULL)
+            lower->upper_mapped = own->mapped;
+        else
+            kept[kept_count++] = *own;
         *own = lent[--lent_count];
     }
     memset(region, 0, sizeof *region);
@@ -81,7 +104,8 @@ static void map_more(struct kept *own, uint64_t wanted) {
         mapped *= 2;
     if (mapped == own->mapped)
         return;
-    mapped = mapped < own->limit ? mapped : numi_round_up(own->limit, 4096);
+    uint64_t limit = own->split_at != 0 ? own->split_at : own->limit;
+    mapped = mapped < limit ? mapped : numi_round_up(limit, 4096);
     MUST(mprotect(own->base, mapped, PROT_READ | PROT_WRITE) == 0);
     ASAN_POISON_MEMORY_REGION(own->base + own->mapped, mapped - own->mapped);
     own->mapped = mapped;
