@@ -43,7 +43,7 @@ uint64_t numi_bench_decode_book(struct numi_itch_decoder *decoder, struct numi_b
                                 const uint8_t *bytes, uint64_t size,
                                 const struct numi_bench_single *single, uint64_t *messages,
                                 uint64_t *used) {
-    static struct numi_event events[BATCH];
+    static struct numi_event events[BATCH] NUMI_ALIGNED(NUMI_CACHE_LINE_SIZE);
     uint64_t at = 0, taken = 0, sequence = 1, begin = numi_ticks_fenced();
     *messages = 0;
     do {

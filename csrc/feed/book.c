@@ -324,7 +324,7 @@ static void note_change(struct numi_books *books, const struct numi_event *event
  *
  *                    far                middle           near              next
  *   takes, deletes   order              level            ladder, links
- *   likewise, old    entry              order            level
+ *   likewise, old    entry              order            level             ladder, links
  *   replaces         likewise, ladders  likewise         place             new level
  *   adds             order, ladder      place            level
  *
@@ -351,7 +351,8 @@ struct list {
 
 struct group {
     struct list adds, named, old, replaces; /* the named are those that name an order in the window;
-                                               both they and the old include replaces */
+                                               both they and the old include replaces, the old adds
+                                               of an id outside it, too */
     uint32_t orders[GROUP];                 /* numbers */
     uint32_t levels[GROUP];                 /* of an add's or a replace's price, 0 without */
     const uint32_t *places[GROUP];          /* where these numbers stand */
@@ -359,7 +360,8 @@ struct group {
     const struct numi_ladder *ladders[GROUP];
 };
 
-#define EACH(i, list) (uint32_t n = 0, i; n < (list).count && ((i = (list).at[n]), true); n++)
+#define FOR_EACH(i, list)                                                                          \
+    for (uint32_t n = 0, i; n < (list).count && ((i = (list).at[n]), true); n++)
 
 ALWAYS_INLINE const struct numi_ladder *ladder_of_add(const struct numi_books *books,
                                                       const struct numi_event *event) {
@@ -379,14 +381,14 @@ ALWAYS_INLINE void sort(const struct numi_books *books, const struct numi_event 
     for (uint32_t i = 0; i < count; i++) {
         uint32_t action = books->actions[events[i].kind];
         uint64_t id = events[i].order;
-        uint32_t is_named = action / NUMI_BOOK_TAKE & 1, is_inside = numi_in_window(orders, id);
+        uint32_t is_named = action / NUMI_BOOK_TAKE & 1, is_inside = numi_nears_window(orders, id);
         group->orders[i] = numi_window_number(orders, id);
         __builtin_prefetch(&orders->at[group->orders[i]], 1);
         group->adds.at[adds] = group->named.at[named] = (uint16_t)i;
         group->old.at[old] = group->replaces.at[replaces] = (uint16_t)i;
         adds += action & 1;
         named += is_named & is_inside;
-        old += is_named & ~is_inside;
+        old += (is_named | (action & 1)) & ~is_inside;
         replaces += action / (NUMI_BOOK_REPLACE - NUMI_BOOK_TAKE) & 1;
     }
     group->adds.count = adds;
@@ -395,23 +397,35 @@ ALWAYS_INLINE void sort(const struct numi_books *books, const struct numi_event 
     group->replaces.count = replaces;
 }
 
+ALWAYS_INLINE void look_at_entry(const struct numi_resting *orders, uint64_t id) {
+    const struct numi_table *table = numi_resting_table(orders, id);
+    __builtin_prefetch(&table->entries[numi_table_place(table, numi_table_hash(table, id))], 1);
+}
+
+/* The number that the table has for the hash of an id, 0 without: without a look at the order. */
+ALWAYS_INLINE uint32_t guess_old(const struct numi_resting *orders, uint64_t id) {
+    const struct numi_table *table = numi_resting_table(orders, id);
+    uint32_t hash = numi_table_hash(table, id);
+    uint64_t place = numi_table_place(table, hash);
+    return numi_table_next(table, hash, &place);
+}
+
 ALWAYS_INLINE void look_far(const struct numi_books *books, const struct numi_event *events,
                             uint32_t count, struct group *group) {
     sort(books, events, count, group);
-    for
-        EACH(i, group->old)
-    __builtin_prefetch(numi_resting_entry(&books->orders, events[i].order), 1);
-    for
-        EACH(i, group->adds) {
-            group->ladders[i] = ladder_of_add(books, &events[i]);
-            __builtin_prefetch(group->ladders[i], 1);
-        }
-    for
-        EACH(i, group->replaces) {
-            const struct numi_ladder *ladder = ladder_of_add(books, &events[i]);
-            __builtin_prefetch(ladder, 1);
-            __builtin_prefetch((const void *)((uintptr_t)ladder ^ sizeof *ladder), 1);
-        }
+    FOR_EACH (i, group->old)
+        look_at_entry(&books->orders, events[i].order);
+    FOR_EACH (i, group->adds) {
+        group->ladders[i] = ladder_of_add(books, &events[i]);
+        __builtin_prefetch(group->ladders[i], 1);
+    }
+    FOR_EACH (i, group->replaces) {
+        const struct numi_ladder *ladder = ladder_of_add(books, &events[i]);
+        __builtin_prefetch(ladder, 1);
+        __builtin_prefetch((const void *)((uintptr_t)ladder ^ sizeof *ladder), 1);
+        if (NUMI_UNLIKELY(!numi_nears_window(&books->orders, events[i].aux)))
+            look_at_entry(&books->orders, events[i].aux);
+    }
 }
 
 ALWAYS_INLINE void look_for_place(const struct numi_books *books, const struct numi_ladder *ladder,
@@ -424,17 +438,14 @@ ALWAYS_INLINE void look_for_place(const struct numi_books *books, const struct n
 
 ALWAYS_INLINE void look_middle(const struct numi_books *books, const struct numi_event *events,
                                struct group *group) {
-    for
-        EACH(i, group->named)
-    __builtin_prefetch(level_of_order(books, group->orders[i]), 1);
-    for
-        EACH(i, group->old) {
-            group->orders[i] = (uint32_t)*numi_resting_entry(&books->orders, events[i].order);
-            __builtin_prefetch(&books->orders.at[group->orders[i]], 1);
-        }
-    for
-        EACH(i, group->adds)
-    look_for_place(books, group->ladders[i], events[i].side & 1, events[i].price, group, i);
+    FOR_EACH (i, group->named)
+        __builtin_prefetch(level_of_order(books, group->orders[i]), 1);
+    FOR_EACH (i, group->old) {
+        group->orders[i] = guess_old(&books->orders, events[i].order);
+        __builtin_prefetch(&books->orders.at[group->orders[i]], 1);
+    }
+    FOR_EACH (i, group->adds)
+        look_for_place(books, group->ladders[i], events[i].side & 1, events[i].price, group, i);
 }
 
 /* The level that an add or a replace will find. */
@@ -443,37 +454,37 @@ ALWAYS_INLINE void look_at_place(const struct numi_books *books, struct group *g
     __builtin_prefetch(&books->levels[group->levels[i]], 1);
 }
 
+/* What an order's leaving touches beside its level: that may close; it may have neighbours. */
+ALWAYS_INLINE void look_around(const struct numi_books *books, uint32_t number) {
+    const struct numi_level *level = level_of_order(books, number);
+    const void *ladder = numi_ladder_of(books, level->book_side);
+    __builtin_prefetch(numi_select(level->count == 1, ladder, level), 1);
+    __builtin_prefetch(numi_select(level->is_long, &books->orders.links[number], level), 1);
+}
+
 ALWAYS_INLINE void look_near(const struct numi_books *books, const struct numi_event *events,
                              struct group *group) {
-    for
-        EACH(i, group->named) {
-            const struct numi_level *level = level_of_order(books, group->orders[i]);
-            const void *ladder = numi_ladder_of(books, level->book_side);
-            const void *link = &books->orders.links[group->orders[i]];
-            __builtin_prefetch(numi_select(level->count == 1, ladder, level), 1); /* it may close */
-            __builtin_prefetch(numi_select(level->is_long, link, level), 1);
-        }
-    for
-        EACH(i, group->replaces) {
-            /* An old order's level is not here yet: no level's, then. */
-            bool is_old = numi_is_outside(&books->orders, group->orders[i]);
-            const struct numi_level *level =
-                is_old ? books->levels : level_of_order(books, group->orders[i]);
-            look_for_place(books, numi_ladder_of(books, level->book_side), numi_level_side(level),
-                           events[i].price, group, i);
-        }
-    for
-        EACH(i, group->old)
-    __builtin_prefetch(level_of_order(books, group->orders[i]), 1);
-    for
-        EACH(i, group->adds)
-    look_at_place(books, group, i);
+    FOR_EACH (i, group->named)
+        look_around(books, group->orders[i]);
+    FOR_EACH (i, group->replaces) {
+        /* An old order's level is not here yet: no level's, then. */
+        bool is_old = numi_is_outside(&books->orders, group->orders[i]);
+        const struct numi_level *level =
+            is_old ? books->levels : level_of_order(books, group->orders[i]);
+        look_for_place(books, numi_ladder_of(books, level->book_side), numi_level_side(level),
+                       events[i].price, group, i);
+    }
+    FOR_EACH (i, group->old)
+        __builtin_prefetch(level_of_order(books, group->orders[i]), 1);
+    FOR_EACH (i, group->adds)
+        look_at_place(books, group, i);
 }
 
 ALWAYS_INLINE void look_next(const struct numi_books *books, struct group *group) {
-    for
-        EACH(i, group->replaces)
-    look_at_place(books, group, i);
+    FOR_EACH (i, group->old)
+        look_around(books, group->orders[i]);
+    FOR_EACH (i, group->replaces)
+        look_at_place(books, group, i);
 }
 
 /* ---- Applying. */

@@ -77,6 +77,11 @@ static inline bool numi_in_window(const struct numi_resting *orders, uint64_t id
     return id - orders->base <= orders->window_mask;
 }
 
+/* Likewise, or will be when it comes. */
+static inline bool numi_nears_window(const struct numi_resting *orders, uint64_t id) {
+    return id - orders->base <= orders->window_mask + NUMI_WINDOW_LEAP;
+}
+
 /* The number of an id in the window. */
 static inline uint32_t numi_window_number(const struct numi_resting *orders, uint64_t id) {
     return NUMI_WINDOW_FIRST + (uint32_t)(id & orders->window_mask);
@@ -144,10 +149,10 @@ static inline bool numi_resting_has_room(const struct numi_resting *orders, uint
     return NUMI_LIKELY(numi_is_young(orders, id)) || numi_resting_has_room_outside(orders);
 }
 
-/* Where the tables have the number of an id outside the window, or most likely do. */
-static inline const uint64_t *numi_resting_entry(const struct numi_resting *orders, uint64_t id) {
-    const struct numi_table *table = &orders->tables[id >= orders->base];
-    return &table->entries[numi_table_place(table, numi_table_hash(table, id))];
+/* The table that has an id outside the window, mostly. */
+static inline const struct numi_table *numi_resting_table(const struct numi_resting *orders,
+                                                          uint64_t id) {
+    return &orders->tables[id >= orders->base];
 }
 
 #endif
