@@ -10,6 +10,8 @@ enum { STOP = NUMI_BOOK_REASON_COUNT };
 /* Inlined whatever its size: the path of a message is one function. */
 #define ALWAYS_INLINE __attribute__((always_inline)) static inline
 
+/* ---- Crossed, locked or neither: settled where levels come and go, which alone changes it. */
+
 static uint8_t state_of(const struct numi_book *book) {
     const struct numi_ladder *bids = &book->sides[NUMI_SIDE_BID];
     const struct numi_ladder *asks = &book->sides[NUMI_SIDE_ASK];

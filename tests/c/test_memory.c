@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/region.h"
 
 enum { PAGE_SIZE = 4096, HUGE_SIZE = 2 << 20 };
 
@@ -118,6 +119,29 @@ static void open_under_a_limit(void *unused) {
 
 TEST(no_memory_is_an_error_not_a_crash) {
     EXPECT_FORK_PASSES(open_under_a_limit, NULL);
+}
+
+/* The two halves grow by themselves, up to each other and no further. */
+TEST(a_region_in_two) {
+    struct numi_region lower, upper, copy;
+    NEED(numi_region_open(&lower, 3 * NUMI_REGION_UNIT) == NUMI_OK);
+    numi_region_split(&lower, NUMI_REGION_UNIT, &upper);
+    EXPECT(upper.base == lower.base + NUMI_REGION_UNIT);
+    EXPECT_EQ(numi_region_grow(&upper, 1), NUMI_OK);
+    upper.base[0] = 7;
+    EXPECT_EQ(numi_region_grow(&lower, NUMI_REGION_UNIT), NUMI_OK);
+    EXPECT_EQ(lower.size, NUMI_REGION_UNIT);
+    lower.base[lower.size - 1] = 9;
+    EXPECT_EQ(upper.base[0], 7);
+    EXPECT_EQ(numi_region_grow(&lower, NUMI_REGION_UNIT + 1), NUMI_ERR_NO_MEMORY);
+    EXPECT_EQ(numi_region_grow(&upper, 2 * NUMI_REGION_UNIT), NUMI_OK);
+    EXPECT_EQ(numi_region_grow(&upper, 2 * NUMI_REGION_UNIT + 1), NUMI_ERR_NO_MEMORY);
+    NEED(numi_region_open(&copy, 2 * NUMI_REGION_UNIT) == NUMI_OK);
+    EXPECT_EQ(numi_region_copy(&copy, &lower), NUMI_OK);
+    EXPECT_EQ(copy.base[NUMI_REGION_UNIT - 1], 9);
+    numi_region_close(&copy);
+    numi_region_close(&upper);
+    numi_region_close(&lower);
 }
 
 TEST(names) {
