@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from numi_bypass.checksum import crc32c
     from numi_bypass.clock import Clock, ClockFit, Stamp
     from numi_bypass.cores import Faults, faults, fifo, lock_memory, pin, topology, unlock_memory, unpin
+    from numi_bypass.feeding import Feed, PcapPort, SimPort
     from numi_bypass.histogram import Histogram
     from numi_bypass.ledger import Ledger
     from numi_bypass.make import Cut, LineFaults, MadeDay, Packing, make_itch
+    from numi_bypass.merging import Disagreement, LineCounts, Merge, Run
     from numi_bypass.pool import Lease, Pool
     from numi_bypass.reading import Events, Raw, read
     from numi_bypass.replaying import bbo, replay, snapshots
@@ -27,17 +29,24 @@ _HOMES = {
     "Clock": "clock",
     "ClockFit": "clock",
     "Cut": "make",
+    "Disagreement": "merging",
     "Events": "reading",
     "Faults": "cores",
+    "Feed": "feeding",
     "Histogram": "histogram",
     "Lease": "pool",
     "Ledger": "ledger",
+    "LineCounts": "merging",
     "LineFaults": "make",
     "MadeDay": "make",
+    "Merge": "merging",
     "Packing": "make",
+    "PcapPort": "feeding",
     "Pool": "pool",
     "Raw": "reading",
     "Ring": "ring",
+    "Run": "merging",
+    "SimPort": "feeding",
     "Stamp": "clock",
     "bbo": "replaying",
     "build_info": "build",
@@ -61,17 +70,24 @@ __all__ = [
     "Clock",
     "ClockFit",
     "Cut",
+    "Disagreement",
     "Events",
     "Faults",
+    "Feed",
     "Histogram",
     "Lease",
     "Ledger",
+    "LineCounts",
     "LineFaults",
     "MadeDay",
+    "Merge",
     "Packing",
+    "PcapPort",
     "Pool",
     "Raw",
     "Ring",
+    "Run",
+    "SimPort",
     "Stamp",
     "bbo",
     "build_info",

@@ -203,6 +203,15 @@ class Books(Handle):
         books._wire_ids = self._wire_ids
         return books
 
+    @classmethod
+    def _copied(cls, source: CData, symbols: NDArray[Any], wire_ids: NDArray[Any]) -> "Books":
+        """Books of the core's that somebody else owns, in memory of their own."""
+        out, books = ffi.new("struct numi_books **"), cls.__new__(cls)
+        checked(lib.numi_books_copy(out, source))
+        books._own(out[0])
+        books.name(symbols.tolist(), wire_ids)
+        return books
+
     def order(self, order: int) -> Order | None:
         """The order of an id; None where none rests."""
         row = ffi.new("struct numi_book_order *")

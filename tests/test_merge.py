@@ -88,12 +88,21 @@ def test_a_heartbeat_ahead_of_the_data_is_a_gap(tmp_path: Path) -> None:
 
 def test_a_new_session_begins_a_batch_and_the_old_one_is_stale(tmp_path: Path) -> None:
     a = [(0, block(1, 3)), (4, block(1, 2, session=OTHER_SESSION)), (8, block(3, 1, session=OTHER_SESSION))]
-    b = [(2, block(6, 2)), (6, block(4, 2))]
+    b = [(2, block(6, 2)), (9, block(4, 2))]
     events, batches = merge(tmp_path, a, b)
     flat = [[int(event["sequence"]) for event in part if event["kind"]] for part in batches]
     assert flat == [[1, 2, 3, 6, 7], [1, 2, 3]]
     assert events.sessions == 2
     assert events.ledger.frames["stale"] == 1, "4 and 5 came after their session had ended"
+
+
+def test_one_packet_alone_ends_no_session(tmp_path: Path) -> None:
+    """Its name may have been damaged."""
+    line = [(0, block(1, 3)), (4, block(1, 1, session=b"NUMI\x000X001")), (8, block(4, 2))]
+    events, batches = merge(tmp_path, line)
+    flat = [[int(event["sequence"]) for event in part if event["kind"]] for part in batches]
+    assert flat == [[1, 2, 3, 4, 5], [1]], "at the end of the file it is believed"
+    assert events.ledger.frames["stale"] == 0
 
 
 def test_sessions_are_counted_as_they_are_handed_out(tmp_path: Path) -> None:

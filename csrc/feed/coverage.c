@@ -10,6 +10,16 @@ void numi_coverage_close(struct numi_coverage *coverage) {
     memset(coverage, 0, sizeof *coverage);
 }
 
+int numi_coverage_bound(struct numi_coverage *coverage, uint64_t range_max) {
+    void *ranges = realloc(coverage->ranges, range_max * sizeof *coverage->ranges);
+    if (ranges == NULL)
+        return numi_error_set(NUMI_ERR_NO_MEMORY, "%llu ranges of sequences",
+                              (unsigned long long)range_max);
+    coverage->ranges = ranges;
+    coverage->range_room = coverage->range_max = range_max;
+    return NUMI_OK;
+}
+
 /* The first range that ends at `at` or behind it. */
 static uint64_t find(const struct numi_coverage *coverage, uint64_t at) {
     uint64_t low = 0, high = coverage->range_count;
@@ -44,20 +54,30 @@ static void move(struct numi_coverage *coverage, uint64_t to, uint64_t from) {
     coverage->range_count = coverage->range_count - from + to;
 }
 
+/* At its bound the lowest range makes room; one that would be lower still is not kept. */
+static int insert(struct numi_coverage *coverage, uint64_t at, struct numi_range range) {
+    if (coverage->range_max > 0 && coverage->range_count == coverage->range_max) {
+        if (at == 0)
+            return NUMI_OK;
+        move(coverage, 0, 1);
+        at--;
+    }
+    int code = make_room(coverage);
+    if (code != NUMI_OK)
+        return code;
+    move(coverage, at + 1, at);
+    coverage->ranges[at] = range;
+    return NUMI_OK;
+}
+
 int numi_coverage_add(struct numi_coverage *coverage, uint64_t from, uint64_t to) {
     if (from >= to)
         return NUMI_OK;
     uint64_t first = find(coverage, from), last = first;
     while (last < coverage->range_count && coverage->ranges[last].from <= to)
         last++;
-    if (first == last) {
-        int code = make_room(coverage);
-        if (code != NUMI_OK)
-            return code;
-        move(coverage, first + 1, first);
-        coverage->ranges[first] = (struct numi_range){from, to};
-        return NUMI_OK;
-    }
+    if (first == last)
+        return insert(coverage, first, (struct numi_range){from, to});
     struct numi_range *kept = &coverage->ranges[first];
     uint64_t end = coverage->ranges[last - 1].to;
     kept->from = from < kept->from ? from : kept->from;
@@ -87,4 +107,16 @@ struct numi_range numi_coverage_missing(const struct numi_coverage *coverage, ui
         return (struct numi_range){to, to};
     bool ends = at < coverage->range_count && coverage->ranges[at].from < to;
     return (struct numi_range){from, ends ? coverage->ranges[at].from : to};
+}
+
+uint64_t numi_coverage_overlap(const struct numi_coverage *coverage, uint64_t from, uint64_t to) {
+    uint64_t count = 0;
+    for (uint64_t at = find(coverage, from);
+         at < coverage->range_count && coverage->ranges[at].from < to; at++) {
+        const struct numi_range *range = &coverage->ranges[at];
+        uint64_t low = range->from > from ? range->from : from;
+        uint64_t high = range->to < to ? range->to : to;
+        count += low < high ? high - low : 0;
+    }
+    return count;
 }

@@ -4,90 +4,151 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/error.h"
+#include "feed/merge_private.h"
 
-/* The copy of a packet that is held, until all its pieces are out. */
-struct packet {
-    uint64_t sequence; /* of the first message */
-    uint32_t pieces;
-    bool is_out; /* one of them is: the packet is delivered */
-    int64_t rx_ns;
-    uint16_t flags;
-    uint8_t blocks[];
+enum {
+    DEFAULT_WINDOW = 1 << 16,
+    DEFAULT_PENDING = 1 << 14,
+    DEFAULT_COMPARED = 1 << 12,
 };
 
-/* Messages in a row that no packet has brought before. Pieces do not overlap. */
-struct piece {
-    uint64_t sequence;
-    uint64_t count;
-    struct packet *packet;
-};
+/* ---- Open and close. */
 
-/* What will come of a session. */
-struct expected {
-    uint8_t session[NUMI_MOLD_SESSION_SIZE];
-    struct numi_coverage coverage;
-};
-
-/* What was pushed, where it lies. */
-struct pushed {
-    const uint8_t *payload;
-    uint64_t size;
-    int64_t rx_ns;
-    uint16_t flags;
-    struct numi_mold_header header;
-};
-
-struct numi_merge {
-    struct numi_merge_counts counts;
-    uint8_t session[NUMI_MOLD_SESSION_SIZE];
-    uint8_t previous[NUMI_MOLD_SESSION_SIZE];
-    bool in_session;
-    bool has_previous;
-    bool is_fresh; /* nothing of the session has gone out */
-    bool is_flushing;
-    bool is_waiting;           /* `pushed` begins a session, once the old one is flushed */
-    bool has_run;              /* `run` goes out next */
-    uint64_t next;             /* the sequence that the output goes on with */
-    uint64_t announced;        /* all below it were sent */
-    struct numi_coverage held; /* at or above `next` */
-    struct numi_coverage lost; /* below it: declared gaps */
-    struct piece *heap;        /* of what is held, the lowest sequence first */
-    uint64_t piece_count, piece_room;
-    uint64_t packets_held;
-    struct packet *spent; /* its last piece was handed out: freed by the next call */
-    struct pushed pushed;
-    struct numi_merge_run run;
-    struct expected *expected;
-    uint64_t expected_count;
-};
-
-int numi_merge_open(struct numi_merge **out) {
-    *out = calloc(1, sizeof **out);
-    return *out != NULL ? NUMI_OK : numi_error_set(NUMI_ERR_NO_MEMORY, "merge");
+void numi_merge_defaults(struct numi_merge_options *options) {
+    *options = (struct numi_merge_options){
+        .window = DEFAULT_WINDOW,
+        .gap_timeout_ns = 20000000,
+        .dwell_ns = 2000000,
+        .silence_ns = 1000000000,
+        .pending_max = DEFAULT_PENDING,
+        .compared = DEFAULT_COMPARED,
+        .agree = 2,
+        .line_count = 2,
+        .leave_after = 2,
+        .return_after = 8,
+        .sequence_size = 8,
+    };
 }
+
+static int refuse(const char *name, uint64_t value, const char *allowed) {
+    return numi_error_set(NUMI_ERR_ARGUMENT, "merge: %s is %llu: allowed are %s", name,
+                          (unsigned long long)value, allowed);
+}
+
+static int check_numbering(const struct numi_merge_options *options) {
+    if (options->numbering > NUMI_NUMBERED_BY_OFFSET)
+        return refuse("numbering", options->numbering, "mold and offset");
+    if (options->numbering == NUMI_NUMBERED_BY_OFFSET && options->sequence_size != 4 &&
+        options->sequence_size != 8)
+        return refuse("sequence_size", options->sequence_size, "4 and 8");
+    if (options->sequence_offset > 65535)
+        return refuse("sequence_offset", options->sequence_offset, "0 to 65535");
+    return NUMI_OK;
+}
+
+static int check_options(const struct numi_merge_options *options, bool has_pool) {
+    if (options->window_max != 0 && options->window_max < options->window)
+        return refuse("window_max", options->window_max, "0 and what is not below window");
+    if (options->compared > NUMI_MERGE_COMPARED_MAX ||
+        (options->compared != 0 && !numi_is_power_of_two(options->compared)))
+        return refuse("compared", options->compared, "0 and powers of two up to 16777216");
+    if (has_pool && (options->pending_max == 0 || options->pending_max > NUMI_POOL_FRAME_COUNT_MAX))
+        return refuse("pending_max", options->pending_max, "1 to 16777216 with a pool");
+    if (options->agree < 1 || options->agree > 2)
+        return refuse("agree", options->agree, "1 and 2");
+    if (options->line_count < 1 || options->line_count > 2)
+        return refuse("line_count", options->line_count, "1 and 2");
+    if (options->hands_over && !has_pool)
+        return refuse("hands_over", options->hands_over, "0 without a pool");
+    if (options->primary >= options->line_count)
+        return refuse("primary", options->primary, "the lines");
+    if (options->leave_after == 0 || options->return_after == 0)
+        return refuse("leave_after or return_after", 0, "1 and more");
+    if ((options->gap_timeout_ns | options->dwell_ns | options->silence_ns | options->restart_ns) <
+        0)
+        return refuse("a time", 0, "0 and more");
+    return check_numbering(options);
+}
+
+static int open_parts(struct numi_merge *merge) {
+    const struct numi_merge_options *options = &merge->options;
+    /* One more: a packet that goes on with the output is never refused for want of a place. */
+    uint32_t packet_max = options->pending_max == 0 ? 0 : options->pending_max + 1;
+    int code = numi_window_open(&merge->window, packet_max);
+    if (code == NUMI_OK)
+        code = numi_copies_open(&merge->copies, options->compared);
+    if (code == NUMI_OK)
+        code = numi_coverage_bound(&merge->lost, NUMI_MERGE_LOST_MAX);
+    return code;
+}
+
+int numi_merge_open(struct numi_merge **out, const struct numi_merge_options *options,
+                    struct numi_pool *pool) {
+    *out = NULL;
+    int code = check_options(options, pool != NULL);
+    if (code != NUMI_OK)
+        return code;
+    struct numi_merge *merge = calloc(1, sizeof *merge);
+    if (merge == NULL)
+        return numi_error_set(NUMI_ERR_NO_MEMORY, "merge");
+    merge->options = *options;
+    merge->pool = pool;
+    merge->counts.window = options->window == 0 ? UINT64_MAX : options->window;
+    merge->counts.lines[0].last_ns = merge->counts.lines[1].last_ns = INT64_MIN;
+    merge->now_ns = merge->due_ns = merge->advanced_ns = merge->began_ns = INT64_MIN;
+    merge->preference = (struct numi_preference){
+        .primary = options->primary,
+        .leave_after = options->leave_after,
+        .return_after = options->return_after,
+        .dwell_ns = options->dwell_ns,
+    };
+    numi_preference_begin(&merge->preference);
+    code = open_parts(merge);
+    if (code != NUMI_OK)
+        numi_merge_close(merge);
+    else
+        *out = merge;
+    return code;
+}
+
+/* ---- Whose the bytes are. */
 
 static void free_spent(struct numi_merge *merge) {
-    free(merge->spent);
-    merge->spent = NULL;
+    if (merge->has_spent)
+        give_back(merge, &merge->spent);
+    merge->has_spent = false;
 }
 
-static void let_go(struct numi_merge *merge, struct packet *packet) {
-    if (--packet->pieces > 0)
-        return;
-    free_spent(merge);
-    merge->spent = packet;
-    merge->packets_held--;
+/* The run is the last of its packet. */
+static void spend(struct numi_merge *merge, const struct numi_merge_packet *packet,
+                  struct numi_merge_run *run) {
+    run->frame = packet->frame;
+    run->release = merge->options.hands_over != 0;
+    merge->has_spent = !run->release;
+    merge->spent = *packet;
+}
+
+static void let_go_of_all(struct numi_merge *merge) {
+    struct numi_window *window = &merge->window;
+    for (uint32_t i = 1; i < window->packet_used && window->packet_count > 0; i++)
+        if (window->packets[i].payload != NULL) {
+            struct numi_merge_packet packet = {.payload = window->packets[i].payload,
+                                               .frame = window->packets[i].frame};
+            give_back(merge, &packet);
+        }
 }
 
 void numi_merge_close(struct numi_merge *merge) {
     if (merge == NULL)
         return;
-    for (uint64_t i = 0; i < merge->piece_count; i++)
-        let_go(merge, merge->heap[i].packet);
+    let_go_of_all(merge);
     free_spent(merge);
-    free(merge->heap);
-    numi_coverage_close(&merge->held);
+    if (merge->has_candidate)
+        drop(merge, &merge->candidate);
+    if (merge->is_waiting)
+        drop(merge, &merge->waiting);
+    numi_window_close(&merge->window);
+    numi_copies_close(&merge->copies);
     numi_coverage_close(&merge->lost);
     for (uint64_t i = 0; i < merge->expected_count; i++)
         numi_coverage_close(&merge->expected[i].coverage);
@@ -95,357 +156,250 @@ void numi_merge_close(struct numi_merge *merge) {
     free(merge);
 }
 
-const struct numi_merge_counts *numi_merge_counts(const struct numi_merge *merge) {
-    return &merge->counts;
+/* ---- Time. */
+
+static int64_t due_after(int64_t since_ns, int64_t span_ns) {
+    if (span_ns == 0)
+        return INT64_MAX;
+    return since_ns > INT64_MAX - span_ns ? INT64_MAX : since_ns + span_ns;
 }
 
-/* ---- Pieces, the lowest first. */
-
-static int push_piece(struct numi_merge *merge, struct piece piece) {
-    if (merge->piece_count == merge->piece_room) {
-        uint64_t room = merge->piece_room == 0 ? 64 : 2 * merge->piece_room;
-        void *heap = realloc(merge->heap, room * sizeof *merge->heap);
-        if (heap == NULL)
-            return numi_error_set(NUMI_ERR_NO_MEMORY, "merge: %llu packets held",
-                                  (unsigned long long)room);
-        merge->heap = heap;
-        merge->piece_room = room;
-    }
-    uint64_t at = merge->piece_count++;
-    while (at > 0 && merge->heap[(at - 1) / 2].sequence > piece.sequence) {
-        merge->heap[at] = merge->heap[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    merge->heap[at] = piece;
-    piece.packet->pieces++;
-    return NUMI_OK;
+static int64_t gap_due(const struct numi_merge *merge) {
+    if (merge->window.gap_count == 0)
+        return INT64_MAX;
+    int64_t known_ns = numi_window_gap(&merge->window, 0)->range.known_ns;
+    return known_ns == INT64_MIN ? INT64_MIN : due_after(known_ns, merge->options.gap_timeout_ns);
 }
 
-static struct piece pop_piece(struct numi_merge *merge) {
-    struct piece first = merge->heap[0], last = merge->heap[--merge->piece_count];
-    uint64_t at = 0, child;
-    while ((child = 2 * at + 1) < merge->piece_count) {
-        if (child + 1 < merge->piece_count &&
-            merge->heap[child + 1].sequence < merge->heap[child].sequence)
-            child++;
-        if (merge->heap[child].sequence >= last.sequence)
-            break;
-        merge->heap[at] = merge->heap[child];
-        at = child;
-    }
-    merge->heap[at] = last;
-    return first;
+static int64_t far_due(const struct numi_merge *merge) {
+    if (NUMI_LIKELY(merge->far.count < merge->options.agree) || merge->window.packet_count > 0)
+        return INT64_MAX;
+    return due_after(merge->far.since_ns, merge->options.gap_timeout_ns);
 }
 
-/* ---- Sessions. */
-
-static bool same_session(const uint8_t *one, const uint8_t *other) {
-    return memcmp(one, other, NUMI_MOLD_SESSION_SIZE) == 0;
+static int64_t silence_due(const struct numi_merge *merge, uint32_t line) {
+    const struct numi_line_state *state = &merge->counts.lines[line];
+    if (state->is_silent || merge->began_ns == INT64_MIN)
+        return INT64_MAX;
+    int64_t since_ns = state->last_ns == INT64_MIN ? merge->began_ns : state->last_ns;
+    return due_after(since_ns, merge->options.silence_ns);
 }
 
-/* NULL where nothing is known of a session. */
-static const struct numi_coverage *expected_of(const struct numi_merge *merge,
-                                               const uint8_t *session) {
-    for (uint64_t i = 0; i < merge->expected_count; i++)
-        if (same_session(merge->expected[i].session, session))
-            return &merge->expected[i].coverage;
-    return NULL;
+static int64_t least(int64_t one, int64_t other) {
+    return one < other ? one : other;
 }
 
-static struct expected *expect_session(struct numi_merge *merge, const uint8_t *session) {
-    for (uint64_t i = merge->expected_count; i > 0; i--)
-        if (same_session(merge->expected[i - 1].session, session))
-            return &merge->expected[i - 1];
-    void *wider = realloc(merge->expected, (merge->expected_count + 1) * sizeof *merge->expected);
-    if (wider == NULL)
-        return NULL;
-    merge->expected = wider;
-    struct expected *fresh = &merge->expected[merge->expected_count++];
-    memset(fresh, 0, sizeof *fresh);
-    memcpy(fresh->session, session, sizeof fresh->session);
-    return fresh;
+int64_t numi_merge_due(const struct numi_merge *merge) {
+    int64_t due = least(gap_due(merge), far_due(merge));
+    for (uint32_t line = 0; line < merge->options.line_count; line++)
+        due = least(due, silence_due(merge, line));
+    return least(due, merge->preference.due_ns);
 }
 
-/* A header that would take the sequence past 64 bits is none. */
-static int parse(const uint8_t *payload, uint64_t size, struct numi_mold_header *header) {
-    int reason = numi_mold_parse(payload, size, header);
-    if (reason == NUMI_MOLD_OK && header->sequence > UINT64_MAX - header->message_count)
-        return NUMI_MOLD_TRAILING;
-    return reason;
+/* All that was due at `due_ns` or before, but gaps: those are the output's. */
+static void pass_time(struct numi_merge *merge, int64_t due_ns) {
+    merge->due_ns = due_ns;
+    if (NUMI_UNLIKELY(merge->preference.due_ns <= due_ns))
+        numi_preference_switch(&merge->preference, merge->preference.due_ns);
+    for (uint32_t line = 0; line < merge->options.line_count; line++)
+        if (NUMI_UNLIKELY(silence_due(merge, line) <= due_ns)) {
+            merge->counts.lines[line].is_silent = true;
+            merge->counts.lines[line].silences++;
+        }
 }
 
-int numi_merge_expect(struct numi_merge *merge, const uint8_t *payload, uint64_t size) {
-    struct numi_mold_header header;
-    if (parse(payload, size, &header) != NUMI_MOLD_OK)
-        return NUMI_OK;
-    struct expected *expected = expect_session(merge, header.session);
-    if (expected == NULL)
-        return numi_error_set(NUMI_ERR_NO_MEMORY, "merge: %llu sessions",
-                              (unsigned long long)merge->expected_count);
-    return numi_coverage_add(&expected->coverage, header.sequence,
-                             header.sequence + header.message_count);
+static bool has_due(const struct numi_merge *merge) {
+    return gap_due(merge) <= merge->due_ns || far_due(merge) <= merge->due_ns;
 }
 
-static void begin_session(struct numi_merge *merge, const struct numi_mold_header *header) {
-    const struct numi_coverage *expected = expected_of(merge, header->session);
-    merge->has_previous = merge->in_session;
-    memcpy(merge->previous, merge->session, sizeof merge->previous);
-    memcpy(merge->session, header->session, sizeof merge->session);
-    merge->in_session = merge->is_fresh = true;
-    merge->is_flushing = merge->is_waiting = false;
-    merge->next = merge->announced = header->sequence;
-    if (expected != NULL && expected->range_count > 0 &&
-        expected->ranges[0].from < header->sequence)
-        merge->next = expected->ranges[0].from;
-    numi_coverage_close(&merge->held);
-    numi_coverage_close(&merge->lost);
-    merge->counts.sessions++;
+void numi_merge_advance(struct numi_merge *merge, int64_t now_ns) {
+    merge->now_ns = now_ns > merge->now_ns ? now_ns : merge->now_ns;
+    if (merge->began_ns != INT64_MIN)
+        pass_time(merge, merge->now_ns);
 }
 
-/* ---- A packet comes in. */
+/* ---- Push. */
 
-static const uint8_t *skip(const uint8_t *at, uint64_t count) {
-    for (; count > 0; count--)
-        at += 2 + numi_be16(at);
-    return at;
+static void note_arrival(struct numi_merge *merge, struct arrival *arrival) {
+    if (arrival->packet.now_ns < merge->now_ns)
+        arrival->packet.now_ns = merge->now_ns;
+    merge->now_ns = arrival->packet.now_ns;
+    if (NUMI_UNLIKELY(merge->began_ns == INT64_MIN))
+        merge->began_ns = merge->now_ns;
+    pass_time(merge, merge->now_ns - 1);
+    if (arrival->packet.line > NUMI_LINE_B)
+        return;
+    struct numi_line_state *state = &merge->counts.lines[arrival->packet.line];
+    state->last_ns = merge->now_ns;
+    state->is_silent = false;
 }
 
-static const uint8_t *blocks_of(const struct pushed *pushed) {
-    return pushed->payload + NUMI_MOLD_HEADER_SIZE;
-}
-
-/* Straight through: nothing is held, and the packet goes on where the output stands. */
-static void pass(struct numi_merge *merge, const struct pushed *pushed, uint64_t end) {
-    uint64_t count = end - merge->next;
-    const uint8_t *bytes = skip(blocks_of(pushed), merge->next - pushed->header.sequence);
-    merge->run = (struct numi_merge_run){
-        .bytes = bytes,
-        .size = (uint64_t)(pushed->payload + pushed->size - bytes),
-        .sequence = merge->next,
-        .count = count,
-        .rx_ns = pushed->rx_ns,
-        .flags = pushed->flags,
-    };
-    merge->has_run = true;
-    merge->next = end;
-    merge->counts.ledger.frames[NUMI_FRAMES_DELIVERED]++;
-    merge->counts.ledger.messages[NUMI_MESSAGES_NEW] += count;
-}
-
-static struct packet *copy_of(struct numi_merge *merge, const struct pushed *pushed) {
-    uint64_t size = pushed->size - NUMI_MOLD_HEADER_SIZE;
-    struct packet *packet = malloc(sizeof *packet + size);
-    if (packet == NULL)
-        return NULL;
-    *packet = (struct packet){
-        .sequence = pushed->header.sequence, .rx_ns = pushed->rx_ns, .flags = pushed->flags};
-    memcpy(packet->blocks, blocks_of(pushed), size);
-    merge->packets_held++;
-    if (merge->packets_held > merge->counts.held_max)
-        merge->counts.held_max = merge->packets_held;
-    return packet;
-}
-
-static int hold_piece(struct numi_merge *merge, struct numi_range range, struct packet *packet) {
-    int code = push_piece(merge, (struct piece){range.from, range.to - range.from, packet});
-    return code == NUMI_OK ? numi_coverage_add(&merge->held, range.from, range.to) : code;
-}
-
-/* Every part of the packet that nobody has brought yet becomes a piece. Returns how many messages
- * that are. */
-static int64_t hold(struct numi_merge *merge, const struct pushed *pushed, uint64_t end) {
-    uint64_t at = pushed->header.sequence, fresh = 0;
-    struct packet *packet = NULL;
-    int code = NUMI_OK;
-    at = at < merge->next ? merge->next : at;
-    for (;;) {
-        struct numi_range missing = numi_coverage_missing(&merge->held, at, end);
-        if (missing.from == missing.to || code != NUMI_OK)
-            break;
-        packet = packet == NULL ? copy_of(merge, pushed) : packet;
-        if (packet == NULL)
-            return numi_error_set(NUMI_ERR_NO_MEMORY, "merge: a packet to hold");
-        code = hold_piece(merge, missing, packet);
-        fresh += missing.to - missing.from;
-        at = missing.to;
-    }
-    return code == NUMI_OK ? (int64_t)fresh : code;
-}
-
-/* How many of [from, to) were declared lost. */
-static uint64_t count_lost(const struct numi_merge *merge, uint64_t from, uint64_t to) {
-    uint64_t count = 0, at = from;
-    for (uint64_t i = 0; i < merge->lost.range_count && at < to; i++) {
-        const struct numi_range *range = &merge->lost.ranges[i];
-        uint64_t low = range->from > from ? range->from : from,
-                 high = range->to < to ? range->to : to;
-        count += low < high ? high - low : 0;
-        at = range->to;
-    }
-    return count;
-}
-
-/* The ledger's rows for what of a packet is not new; `fresh` messages are. */
-static void count_old(struct numi_merge *merge, const struct numi_mold_header *header,
-                      uint64_t fresh, uint64_t below) {
-    struct numi_ledger *ledger = &merge->counts.ledger;
-    uint64_t stale = count_lost(merge, header->sequence, header->sequence + below);
-    ledger->messages[NUMI_MESSAGES_STALE] += stale;
-    ledger->messages[NUMI_MESSAGES_DUPLICATE] += header->message_count - fresh - stale;
-    if (fresh == 0)
-        ledger->frames[stale > 0 ? NUMI_FRAMES_STALE : NUMI_FRAMES_DUPLICATE]++;
-}
-
-static int take_messages(struct numi_merge *merge, const struct pushed *pushed) {
-    const struct numi_mold_header *header = &pushed->header;
-    struct numi_ledger *ledger = &merge->counts.ledger;
-    uint64_t end = header->sequence + header->message_count;
-    uint64_t below = header->sequence >= merge->next ? 0
-                     : end <= merge->next            ? header->message_count
-                                                     : merge->next - header->sequence;
-    if (below < header->message_count && header->sequence + below == merge->next &&
-        merge->piece_count == 0) {
-        count_old(merge, header, header->message_count - below, below);
-        pass(merge, pushed, end);
-        return NUMI_OK;
-    }
-    int64_t fresh = hold(merge, pushed, end);
-    if (fresh < 0)
-        return (int)fresh;
-    ledger->messages[NUMI_MESSAGES_HELD] += (uint64_t)fresh;
-    ledger->frames[NUMI_FRAMES_HELD] += fresh > 0;
-    count_old(merge, header, (uint64_t)fresh, below);
-    return NUMI_OK;
-}
-
-static int take_packet(struct numi_merge *merge, const struct pushed *pushed) {
-    const struct numi_mold_header *header = &pushed->header;
-    uint64_t end = header->sequence + header->message_count;
-    if (!merge->in_session || merge->is_waiting)
-        begin_session(merge, header);
-    merge->announced = end > merge->announced ? end : merge->announced;
-    if (header->message_count > 0)
-        return take_messages(merge, pushed);
-    merge->counts.ledger.frames[NUMI_FRAMES_CONTROL]++;
-    if (header->count == NUMI_MOLD_END_OF_SESSION)
-        merge->counts.ends_of_session++;
-    else
-        merge->counts.heartbeats++;
-    return NUMI_OK;
-}
-
-static void count_stale(struct numi_merge *merge, const struct numi_mold_header *header) {
-    struct numi_ledger *ledger = &merge->counts.ledger;
-    ledger->frames[header->message_count > 0 ? NUMI_FRAMES_STALE : NUMI_FRAMES_CONTROL]++;
-    ledger->messages[NUMI_MESSAGES_STALE] += header->message_count;
-}
-
-int numi_merge_push(struct numi_merge *merge, const uint8_t *payload, uint64_t size, int64_t rx_ns,
-                    uint16_t flags) {
-    struct pushed *pushed = &merge->pushed;
-    *pushed = (struct pushed){.payload = payload, .size = size, .rx_ns = rx_ns, .flags = flags};
-    int reason = parse(payload, size, &pushed->header);
+int numi_merge_push(struct numi_merge *merge, const struct numi_merge_packet *packet) {
+    struct arrival arrival = {.packet = *packet, .is_ours = merge->pool != NULL};
+    NUMI_CHECK(packet->line < NUMI_LINE_COUNT && !merge->has_run && !merge->is_waiting);
+    free_spent(merge);
+    note_arrival(merge, &arrival);
+    merge->is_ending = false;
+    int reason = numi_merge_parse(merge, packet->payload, packet->size, &arrival.header);
     merge->counts.mold_reasons[reason]++;
-    if (reason != NUMI_MOLD_OK) {
+    if (NUMI_UNLIKELY(reason != NUMI_MOLD_OK)) {
+        drop(merge, &arrival);
         merge->counts.ledger.frames[NUMI_FRAMES_MALFORMED]++;
         return NUMI_OK;
     }
-    merge->counts.ledger.messages[NUMI_MESSAGES_CARRIED] += pushed->header.message_count;
-    if (!merge->in_session || same_session(merge->session, pushed->header.session))
-        return take_packet(merge, pushed);
-    if (merge->has_previous && same_session(merge->previous, pushed->header.session)) {
-        count_stale(merge, &pushed->header);
-        return NUMI_OK;
-    }
-    merge->is_flushing = merge->is_waiting = true;
+    merge->counts.ledger.messages[NUMI_MESSAGES_CARRIED] += arrival.header.message_count;
+    if (NUMI_LIKELY(!has_due(merge)))
+        return numi_merge_take(merge, &arrival);
+    merge->waiting = arrival;
+    merge->is_waiting = true;
     return NUMI_OK;
 }
 
 /* ---- The output. */
 
-static void begin_run(struct numi_merge *merge, struct numi_merge_run *run) {
-    run->begins_session = merge->is_fresh;
-    merge->is_fresh = false;
-}
-
-static void declare_gap(struct numi_merge *merge, uint64_t to, struct numi_merge_run *run) {
-    *run = (struct numi_merge_run){.sequence = merge->next, .count = to - merge->next};
-    merge->counts.gaps++;
-    merge->counts.missing += run->count;
-    /* Without memory for it a late copy counts as a duplicate: nothing else is lost. */
-    (void)numi_coverage_add(&merge->lost, merge->next, to);
-    merge->next = to;
+static void hand_out(struct numi_merge *merge, struct numi_merge_run *run) {
+    *run = merge->run;
+    merge->has_run = false;
+    if (merge->run_of.is_ours)
+        spend(merge, &merge->run_of.packet, run);
 }
 
 static void hand_out_piece(struct numi_merge *merge, struct numi_merge_run *run) {
     struct numi_ledger *ledger = &merge->counts.ledger;
-    struct piece piece = pop_piece(merge);
-    struct packet *packet = piece.packet;
-    const uint8_t *bytes = skip(packet->blocks, piece.sequence - packet->sequence);
+    struct numi_piece piece = numi_window_pop(&merge->window);
+    struct numi_held *held = &merge->window.packets[piece.packet];
     *run = (struct numi_merge_run){
-        .bytes = bytes,
-        .size = (uint64_t)(skip(bytes, piece.count) - bytes),
         .sequence = piece.sequence,
         .count = piece.count,
-        .rx_ns = packet->rx_ns,
-        .flags = packet->flags,
+        .rx_ns = held->rx_ns,
+        .frame = held->frame,
+        .flags = held->flags,
+        .line = held->line,
     };
+    numi_merge_fill_bytes(merge, held->payload, held->size, held->sequence, run);
     ledger->messages[NUMI_MESSAGES_HELD] -= piece.count;
     ledger->messages[NUMI_MESSAGES_NEW] += piece.count;
-    ledger->frames[NUMI_FRAMES_HELD] -= !packet->is_out;
-    ledger->frames[NUMI_FRAMES_DELIVERED] += !packet->is_out;
-    packet->is_out = true;
-    merge->next = piece.sequence + piece.count;
-    numi_coverage_drop_below(&merge->held, merge->next);
-    let_go(merge, packet);
+    ledger->frames[NUMI_FRAMES_HELD] -= !held->is_out;
+    ledger->frames[NUMI_FRAMES_DELIVERED] += !held->is_out;
+    held->is_out = true;
+    if (held->pieces > 0)
+        return;
+    spend(merge, &(struct numi_merge_packet){.payload = held->payload, .frame = held->frame}, run);
+    numi_window_let_go(&merge->window, piece.packet);
+    if (merge->window.packet_count == 0)
+        numi_merge_narrow(merge);
 }
 
-/* Where the gap ends that the output stands at; `next` itself where it may still be filled. */
-static uint64_t end_of_gap(const struct numi_merge *merge) {
-    const struct numi_coverage *expected = expected_of(merge, merge->session);
-    if (expected != NULL && merge->in_session) {
-        struct numi_range never = numi_coverage_missing(expected, merge->next, UINT64_MAX);
-        if (never.from == merge->next && never.to != UINT64_MAX)
-            return never.to;
-    }
-    if (!merge->is_flushing)
-        return merge->next;
-    if (merge->piece_count > 0)
-        return merge->heap[0].sequence;
-    return merge->announced > merge->next ? merge->announced : merge->next;
+static void hand_out_gap(struct numi_merge *merge, struct numi_gap gap,
+                         struct numi_merge_run *run) {
+    *run = (struct numi_merge_run){.sequence = gap.from, .count = gap.to - gap.from};
+    merge->counts.gaps++;
+    merge->counts.missing += run->count;
+    merge->far.count = 0;
+    (void)numi_coverage_add(&merge->lost, gap.from, gap.to);
 }
 
-/* Without a look at a session that waits. */
-static bool next_of_session(struct numi_merge *merge, struct numi_merge_run *run) {
-    if (merge->has_run) {
-        *run = merge->run;
-        merge->has_run = false;
-        return true;
-    }
-    if (merge->piece_count > 0 && merge->heap[0].sequence == merge->next) {
-        hand_out_piece(merge, run);
-        return true;
-    }
-    uint64_t end = end_of_gap(merge);
-    if (end == merge->next)
+static bool is_due(const struct numi_merge *merge) {
+    if (merge->window.gap_count == 0)
         return false;
-    declare_gap(merge, end, run);
+    return merge->is_ending || merge->is_turning || gap_due(merge) <= merge->due_ns;
+}
+
+/* Gaps that follow one another, all due, are one. */
+static struct numi_gap declare(struct numi_merge *merge) {
+    struct numi_gap gap = numi_window_declare(&merge->window);
+    while (merge->window.ready.first == 0 && is_due(merge))
+        gap.to = numi_window_declare(&merge->window).to;
+    return gap;
+}
+
+/* Nothing below `to` will come. */
+static struct numi_gap pass_over(struct numi_merge *merge, uint64_t to) {
+    struct numi_window *window = &merge->window;
+    if (to >= window->top && window->packet_count == 0)
+        return numi_window_jump(window, to);
+    numi_window_give_up(window, window->next, to);
+    return declare(merge);
+}
+
+/* Where the output stands, nothing will come any more. */
+static bool find_gap(struct numi_merge *merge, struct numi_gap *gap) {
+    uint64_t never = numi_merge_end_of_never(merge);
+    if (never > merge->window.next)
+        *gap = pass_over(merge, never);
+    else if (is_due(merge))
+        *gap = declare(merge);
+    else if (NUMI_UNLIKELY(far_due(merge) <= merge->due_ns)) {
+        merge->counts.jumps++;
+        *gap = pass_over(merge, merge->far.low);
+    } else
+        return false;
+    return true;
+}
+
+/* Without a look at what waits for the rest to be out. */
+static bool next_of_session(struct numi_merge *merge, struct numi_merge_run *run) {
+    struct numi_gap gap;
+    if (merge->has_run)
+        hand_out(merge, run);
+    else if (merge->window.ready.first != 0)
+        hand_out_piece(merge, run);
+    else if (find_gap(merge, &gap))
+        hand_out_gap(merge, gap, run);
+    else
+        return false;
+    run->begins_session = merge->is_fresh;
+    merge->is_fresh = false;
     return true;
 }
 
 int numi_merge_next(struct numi_merge *merge, struct numi_merge_run *run) {
     free_spent(merge);
     while (!next_of_session(merge, run)) {
-        if (!merge->is_waiting)
-            return 0;
-        int code = take_packet(merge, &merge->pushed);
-        if (code != NUMI_OK)
+        int code = numi_merge_take_kept(merge);
+        if (code != 1)
             return code;
     }
-    begin_run(merge, run);
     return 1;
 }
 
 void numi_merge_flush(struct numi_merge *merge) {
-    merge->is_flushing = true;
+    merge->is_ending = true;
+}
+
+void numi_merge_give_up(struct numi_merge *merge, uint64_t from, uint64_t to) {
+    numi_window_give_up(&merge->window, from, to);
+}
+
+/* ---- What there is to see. */
+
+uint32_t numi_merge_gaps(const struct numi_merge *merge, struct numi_gap *gaps, uint32_t gap_max) {
+    uint32_t count = merge->window.gap_count < gap_max ? merge->window.gap_count : gap_max;
+    for (uint32_t i = 0; i < count; i++)
+        gaps[i] = numi_window_gap(&merge->window, i)->range;
+    return count;
+}
+
+const uint8_t *numi_merge_session(const struct numi_merge *merge) {
+    return merge->in_session ? merge->session : NULL;
+}
+
+uint64_t numi_merge_sequence(const struct numi_merge *merge) {
+    return merge->window.next;
+}
+
+const struct numi_merge_counts *numi_merge_counts(const struct numi_merge *merge) {
+    return &merge->counts;
+}
+
+const struct numi_copies *numi_merge_copies(const struct numi_merge *merge) {
+    return &merge->copies;
+}
+
+const struct numi_preference *numi_merge_preference(const struct numi_merge *merge) {
+    return &merge->preference;
+}
+
+void numi_merge_settle(struct numi_merge *merge) {
+    numi_copies_end(&merge->copies);
 }

@@ -252,8 +252,14 @@ static int push_earliest(struct numi_reader *reader) {
     if (reader->first_ns == 0)
         reader->first_ns = rx_ns;
     line->has_packet = false;
-    code = numi_merge_push(reader->merge, line->payload, line->payload_size, rx_ns,
-                           flags_of(&line->packet));
+    code = numi_merge_push(reader->merge, &(struct numi_merge_packet){
+                                              .payload = line->payload,
+                                              .size = line->payload_size,
+                                              .now_ns = rx_ns,
+                                              .rx_ns = rx_ns,
+                                              .flags = flags_of(&line->packet),
+                                              .line = (uint8_t)(line - reader->lines),
+                                          });
     return code < 0 ? code : 1;
 }
 
@@ -342,6 +348,17 @@ static int expect_lines(struct numi_reader *reader, const char *const *paths) {
     return code;
 }
 
+/* All of a capture is there: nothing is out of the window, and a gap ends when the lines have. */
+static int open_merge(struct numi_reader *reader) {
+    struct numi_merge_options options;
+    numi_merge_defaults(&options);
+    options.window = 0;
+    options.pending_max = 0;
+    options.gap_timeout_ns = 0;
+    options.silence_ns = 0;
+    return numi_merge_open(&reader->merge, &options, NULL);
+}
+
 static int open_lines(struct numi_reader *reader, const char *const *paths, uint32_t path_count) {
     int code = NUMI_OK;
     for (uint32_t i = 0; i < path_count && code == NUMI_OK; i++)
@@ -355,7 +372,7 @@ static int open_lines(struct numi_reader *reader, const char *const *paths, uint
         if (is_bare(&reader->lines[i]))
             return numi_error_set(NUMI_ERR_ARGUMENT,
                                   "%s: a bare file is no line of a feed: give it alone", paths[i]);
-    code = numi_merge_open(&reader->merge);
+    code = open_merge(reader);
     return code == NUMI_OK ? expect_lines(reader, paths) : code;
 }
 

@@ -240,6 +240,13 @@ int numi_itch_decoder_open(struct numi_itch_decoder **out) {
     return NUMI_OK;
 }
 
+void numi_itch_decoder_reset(struct numi_itch_decoder *decoder) {
+    for (uint32_t i = 0; i < decoder->instrument_count; i++)
+        decoder->instrument_of[decoder->locate_of[i]] = 0;
+    memset(decoder->symbol_of, ' ', sizeof *decoder->symbol_of * decoder->instrument_count);
+    decoder->instrument_count = 0;
+}
+
 void numi_itch_decoder_close(struct numi_itch_decoder *decoder) {
     free(decoder);
 }

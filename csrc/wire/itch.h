@@ -250,6 +250,9 @@ struct numi_itch_decoder {
 NUMI_API int numi_itch_decoder_open(struct numi_itch_decoder **out);
 NUMI_API void numi_itch_decoder_close(struct numi_itch_decoder *decoder);
 
+/* Another session: it has no instruments yet. What was counted stays. */
+NUMI_API void numi_itch_decoder_reset(struct numi_itch_decoder *decoder);
+
 /* The instrument of a checked message: makes one of its locate, and keeps the symbol, where either
  * is new. */
 NUMI_API uint32_t numi_itch_instrument(struct numi_itch_decoder *decoder, const uint8_t *message);

@@ -11,6 +11,8 @@ from typing import Protocol
 SCENARIOS = {
     "decode-book": "ns a message through decoder and books with full queues; one message alone; the bare probe",
     "hot-paths": "ns an operation of ring, pool, histogram, CRC32C and clock; the ring against a C++ one",
+    "local-core": "pool, ring, merge, decoder and books on one core, a packet a message, frames from memory",
+    "merge": "ns a packet through the merge, two lines, with and without faults, against copying the payloads",
     "pool-soak": "frames taken and given back without end: no miss, no return drop",
 }
 

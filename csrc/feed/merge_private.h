@@ -1,0 +1,127 @@
+/* The parts of the merge (feed/merge.h), for those who make them up:
+ *
+ *   merge.c           open, push, time, the output
+ *   merge_take.c      what becomes of a packet of the session
+ *   merge_session.c   which packets are, and what is known of a session beforehand */
+#ifndef NUMI_FEED_MERGE_PRIVATE_H
+#define NUMI_FEED_MERGE_PRIVATE_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "feed/merge.h"
+#include "feed/window.h"
+
+/* A packet under way through the merge. */
+struct arrival {
+    struct numi_merge_packet packet;
+    struct numi_mold_header header;
+    bool is_ours; /* its payload is: a frame, or a copy */
+};
+
+/* What will come of a session. */
+struct expected {
+    uint8_t session[NUMI_MOLD_SESSION_SIZE];
+    struct numi_coverage coverage;
+};
+
+/* Packets beyond the window that agree where the stream is. */
+struct far {
+    uint64_t low;
+    int64_t since_ns;
+    uint32_t count; /* packets */
+};
+
+struct numi_merge {
+    struct numi_merge_options options;
+    struct numi_pool *pool;
+    struct numi_window window;
+    struct numi_merge_counts counts;
+    uint8_t session[NUMI_MOLD_SESSION_SIZE];
+    bool in_session;
+    bool has_ended;  /* its end was announced */
+    bool is_fresh;   /* nothing of the session has gone out */
+    bool is_ending;  /* nothing more will come */
+    bool is_turning; /* to the session of `candidate`, or of `waiting` where there is none */
+    bool is_waiting; /* `waiting` is taken once what stands before it is out */
+    bool has_run;    /* `run` goes out next */
+    bool has_candidate;
+    bool has_spent; /* the packet of the last run, all of which was handed out */
+    uint64_t first; /* of the session */
+    int64_t now_ns;
+    int64_t began_ns;    /* the first packet; INT64_MIN before */
+    int64_t due_ns;      /* what is due at or before this happens now */
+    int64_t advanced_ns; /* when the output last went on */
+    uint64_t reach;      /* the farthest ahead that something is held, since nothing was */
+    uint32_t shrinks;    /* times in a row that the window was wide enough for less */
+    struct far far;
+    struct numi_coverage lost; /* declared gaps */
+    struct arrival waiting;
+    struct arrival candidate;
+    struct numi_merge_run run;
+    struct arrival run_of; /* the packet of `run` */
+    struct numi_merge_packet spent;
+    struct numi_copies copies;
+    struct numi_preference preference;
+    uint8_t over[NUMI_MERGE_SESSIONS][NUMI_MOLD_SESSION_SIZE];
+    uint64_t over_count;
+    uint64_t tops[NUMI_LINE_COUNT]; /* behind what each line has brought */
+    struct expected *expected;
+    uint64_t expected_count;
+};
+
+/* ---- Whose the bytes are. */
+
+static inline void give_back(struct numi_merge *merge, const struct numi_merge_packet *packet) {
+    if (merge->pool != NULL)
+        numi_pool_give(merge->pool, packet->frame);
+    else
+        free((void *)(uintptr_t)packet->payload);
+}
+
+static inline void drop(struct numi_merge *merge, const struct arrival *arrival) {
+    if (arrival->is_ours)
+        give_back(merge, &arrival->packet);
+}
+
+static inline int keep(struct arrival *arrival) {
+    if (arrival->is_ours)
+        return NUMI_OK;
+    uint8_t *copy = malloc(arrival->packet.size);
+    if (copy == NULL)
+        return numi_error_set(NUMI_ERR_NO_MEMORY, "merge: a packet to hold");
+    memcpy(copy, arrival->packet.payload, arrival->packet.size);
+    arrival->packet.payload = copy;
+    arrival->is_ours = true;
+    return NUMI_OK;
+}
+
+static inline bool is_bare(const struct numi_merge *merge) {
+    return merge->options.numbering == NUMI_NUMBERED_BY_OFFSET;
+}
+
+/* The bytes of the run's messages, in a packet that begins with `first`. */
+void numi_merge_fill_bytes(const struct numi_merge *merge, const uint8_t *payload, uint64_t size,
+                           uint64_t first, struct numi_merge_run *run);
+
+/* NUMI_MOLD_OK and the header, or what is wrong with the packet. */
+int numi_merge_parse(const struct numi_merge *merge, const uint8_t *payload, uint64_t size,
+                     struct numi_mold_header *header);
+
+/* A packet, when all that stands before it is out. NUMI_ERR_NO_MEMORY, without a pool. */
+int numi_merge_take(struct numi_merge *merge, struct arrival *arrival);
+
+/* Likewise, of the current session. */
+int numi_merge_take_in_session(struct numi_merge *merge, struct arrival *arrival);
+
+/* What was kept until all before it was out. 1, 0 where there is none. */
+int numi_merge_take_kept(struct numi_merge *merge);
+
+/* Nothing is held any more: whether the window was wider than needed. */
+void numi_merge_narrow(struct numi_merge *merge);
+
+/* Behind the sequences from the output on that will never come; the output where they may. */
+uint64_t numi_merge_end_of_never(const struct numi_merge *merge);
+
+#endif

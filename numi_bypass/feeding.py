@@ -1,0 +1,283 @@
+"""The feed: from ports to events and books, stepped in time that you hand in.
+
+>>> import numi_bypass as nb
+>>> day = nb.SimPort.of([(1000, "A", b"NUMI000001" + (1).to_bytes(8, "big") + bytes(2))])
+>>> with nb.Feed([day], pool_frames=1024, pending_max=64) as feed:
+...     for events in feed.run():
+...         print(len(events))
+...     feed.ledger().frames["control"], feed.pool_ledger().available
+(1, 1024)
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, whole
+from numi_bypass._handle import Handle, Turn
+from numi_bypass.book import Books
+from numi_bypass.layout import dtype_of
+from numi_bypass.ledger import Ledger, PoolLedger
+from numi_bypass.merging import LINES, Line, LineCounts, MergeView, merge_options
+from numi_bypass.pool import Pool
+
+END_OF_TIME = 2**62
+"""Later than anything arrives: a step until then goes at full speed."""
+
+_FRAMES_A_STEP = 65536
+
+
+@dataclass(frozen=True)
+class PcapPort:
+    """A capture as one line of a feed."""
+
+    path: str | os.PathLike[str]
+    line: Line = "A"
+
+    def _open(self, pool: CData) -> CData:
+        out = ffi.new("struct numi_port **")
+        checked(lib.numi_port_open_pcap(out, path_bytes(self.path), LINES.index(self.line), pool))
+        return out[0]
+
+    @property
+    def _domain(self) -> int:
+        return int(lib.NUMI_DOMAIN_UTC)
+
+
+@dataclass(frozen=True, eq=False)
+class SimPort:
+    """Frames from a schedule: arrivals (struct numi_sim_arrival) by time, and the bytes of their payloads."""
+
+    arrivals: NDArray[Any]
+    payloads: NDArray[np.uint8]
+    line: Line = "A"
+
+    @classmethod
+    def of(cls, packets: Sequence[tuple[int, Line, bytes]], line: Line = "A") -> "SimPort":
+        """A schedule of (time in ns, line, payload), by time."""
+        arrivals = np.zeros(len(packets), dtype_of("numi_sim_arrival"))
+        sizes = np.array([len(payload) for _, _, payload in packets], np.uint64)
+        arrivals["at_ns"] = [at for at, _, _ in packets]
+        arrivals["offset"] = np.concatenate([[np.uint64(0)], np.cumsum(sizes)[:-1]]) if len(packets) else 0
+        arrivals["size"] = sizes
+        arrivals["line"] = [LINES.index(name) for _, name, _ in packets]
+        return cls(arrivals, np.frombuffer(b"".join(payload for _, _, payload in packets), np.uint8), line)
+
+    def on(self, line: Line) -> "SimPort":
+        """The same schedule, its arrivals on another line."""
+        return SimPort(self.arrivals, self.payloads, line)
+
+    def _open(self, pool: CData) -> CData:
+        out, schedule = ffi.new("struct numi_port **"), ffi.new("struct numi_sim_schedule *")
+        arrivals = self.arrivals
+        if arrivals.dtype != dtype_of("numi_sim_arrival") or not arrivals.flags.c_contiguous:
+            raise TypeError(f"arrivals of {arrivals.dtype}: allowed rows of struct numi_sim_arrival, contiguous")
+        schedule.arrivals = ffi.cast("struct numi_sim_arrival *", ffi.from_buffer(arrivals))
+        schedule.arrival_count = len(arrivals)
+        schedule.payloads = ffi.cast("uint8_t *", ffi.from_buffer(self.payloads))
+        schedule.payload_size = self.payloads.nbytes
+        schedule.line = LINES.index(self.line)
+        checked(lib.numi_port_open_sim(out, schedule, pool))
+        return out[0]
+
+    @property
+    def _domain(self) -> int:
+        return int(lib.NUMI_DOMAIN_VIRTUAL)
+
+
+class RingPort:
+    """Frames of the feed's own pool that another stage hands over through a ring of their indices."""
+
+    def __init__(self, frames: int = 4096, line: Line = "A") -> None:
+        self.line = line
+        out = ffi.new("struct numi_ring **")
+        checked(lib.numi_ring_open(out, ffi.sizeof("uint32_t"), frames, 0))
+        self._ring = ffi.gc(out[0], lib.numi_ring_close)
+
+    def _open(self, pool: CData) -> CData:
+        out = ffi.new("struct numi_port **")
+        checked(lib.numi_port_open_ring(out, self._ring, LINES.index(self.line), pool))
+        return out[0]
+
+    @property
+    def _domain(self) -> int:
+        return int(lib.NUMI_DOMAIN_VIRTUAL)
+
+
+Port = PcapPort | SimPort | RingPort
+
+
+def port(url: str, line: Line = "A") -> Port:
+    """A port by its address: `pcap:FILE`, alone for now."""
+    scheme, _, rest = url.partition(":")
+    if scheme != "pcap" or not rest:
+        raise ValueError(f"port {url!r}: allowed pcap:FILE")
+    return PcapPort(rest, line)
+
+
+class Feed(MergeView):
+    """Ports put together, decoded, and kept as books. One thread at a time.
+
+    Merge options are those of `nb.Merge`; `batch` frames are taken from a port at once; `events_max` events make a
+    step; `staged` puts a ring of so many runs between the merge and the decoder. None of these three changes what
+    comes out.
+    """
+
+    def __init__(
+        self,
+        ports: Sequence[Port | str],
+        *,
+        pool_frames: int = 32768,
+        frame_size: int = 2048,
+        books: bool = True,
+        consume_trades: bool = False,
+        hashes: bool = True,
+        batch: int = 64,
+        events_max: int = 4096,
+        staged: int = 0,
+        **merge: Any,
+    ) -> None:
+        self._feed: CData = None
+        specs = [port(one, LINES[min(at, 1)]) if isinstance(one, str) else one for at, one in enumerate(ports)]
+        options = ffi.new("struct numi_feed_options *")
+        lib.numi_feed_defaults(options)
+        merge_options(options.merge, **merge)
+        options.books.consume_trades = bool(consume_trades)
+        options.keeps_books, options.hashes = bool(books), bool(hashes)
+        options.batch = whole("batch", batch, 1, int(lib.NUMI_FEED_BATCH_MAX))
+        options.event_max = whole("events_max", events_max, 1, 1 << 24)
+        options.staged = whole("staged", staged, 0, int(lib.NUMI_FEED_RING_MAX))
+        domains = {one._domain for one in specs}
+        options.domain = domains.pop() if len(domains) == 1 else int(lib.NUMI_DOMAIN_VIRTUAL)
+        self._specs = specs
+        self._pool = Pool(pool_frames, frame_size)
+        self._turn = Turn("feed")
+        self._ports = [ffi.gc(one._open(self._pool._open_pool()), lib.numi_port_close) for one in specs]
+        out = ffi.new("struct numi_feed **")
+        checked(lib.numi_feed_open(out, options, self._pool._open_pool(), self._ports, len(self._ports)))
+        self._feed = ffi.gc(out[0], lib.numi_feed_close)
+
+    @property
+    def _open_feed(self) -> CData:
+        if self._feed is None:
+            raise ValueError("the feed is closed")
+        return self._feed
+
+    @property
+    def _open(self) -> CData:
+        return lib.numi_feed_merge(self._open_feed)
+
+    def __enter__(self) -> "Feed":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, _: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frames go back, then feed, ports and pool are closed in this order."""
+        with self._turn:
+            if self._feed is None:
+                return
+            ffi.release(self._feed)
+            for one in self._ports:
+                ffi.release(one)
+            self._feed, self._ports = None, []
+        self._pool.close()
+
+    # ---- Stepping.
+
+    def step(self, now: int, frames: int = _FRAMES_A_STEP) -> tuple[int, NDArray[Any]]:
+        """At most `frames` frames that arrived until `now`: how much was done, 0 when nothing is left; the events."""
+        with self._turn:
+            time = whole("now", now, -END_OF_TIME, END_OF_TIME)
+            done = checked(lib.numi_feed_step(self._open_feed, time, whole("frames", frames, 1, 2**31)))
+            return done, self._events()
+
+    def _events(self) -> NDArray[Any]:
+        count = ffi.new("uint32_t *")
+        events = lib.numi_feed_events(self._open_feed, count)
+        dtype = dtype_of("numi_event")
+        return np.frombuffer(ffi.buffer(events, count[0] * dtype.itemsize), dtype).copy()
+
+    def run(self, until: int = END_OF_TIME, frames: int = _FRAMES_A_STEP) -> Iterator[NDArray[Any]]:
+        """Steps until nothing is left to do at `until`; where that is the end of time, gaps are declared at the end.
+
+        Every batch holds events of one session.
+        """
+        yield from self._batches(until, frames)
+        if until >= END_OF_TIME:
+            with self._turn:
+                lib.numi_feed_flush(self._open_feed)
+            yield from self._batches(until, frames)
+
+    def _batches(self, until: int, frames: int) -> Iterator[NDArray[Any]]:
+        done = 1
+        while done:
+            done, events = self.step(until, frames)
+            if len(events):
+                yield events
+
+    @property
+    def due(self) -> int | None:
+        """When the next frame arrives or something happens by itself, as far as the ports know."""
+        due = int(lib.numi_feed_due(self._open_feed))
+        return None if due == 2**63 - 1 else due
+
+    # ---- What there is to see.
+
+    def ledger(self) -> Ledger:
+        """What became of every frame and message."""
+        return Ledger.of(self._feed_counts().ledger)
+
+    def _feed_counts(self) -> CData:
+        counts = ffi.new("struct numi_feed_counts *")
+        lib.numi_feed_counts(self._open_feed, counts)
+        return counts
+
+    def counts(self) -> dict[str, int]:
+        """All that is counted beside the ledger."""
+        counts = self._feed_counts()
+        own = ("frames", "events", "rejected", "event_reallocs", "ring_full")
+        return super().counts() | {name: int(getattr(counts, name)) for name in own}
+
+    def pool_ledger(self) -> PoolLedger:
+        """Where the frames are."""
+        return self._pool.ledger()
+
+    def ports(self) -> list[dict[str, int]]:
+        """What each port counted; what it cannot know is absent."""
+        present = {"no_frame": 1, "kernel_drops": 2, "nic_drops": 4}
+        found = []
+        for one in self._ports:
+            counts = lib.numi_port_counts(one)
+            row = {name: int(getattr(counts, name)) for name in ("handed_out", "bytes")}
+            row |= {name: int(getattr(counts, name)) for name, bit in present.items() if counts.present & bit}
+            found.append(row)
+        return found
+
+    @property
+    def event_hash(self) -> str:
+        """Over all events so far, as 16 hex digits."""
+        return f"{int(lib.numi_feed_event_hash(self._open_feed)):016x}"
+
+    def state_hash(self) -> str:
+        """Of the books as they are now."""
+        digest = ffi.new("uint8_t[16]")
+        checked(lib.numi_feed_state_hash(self._open_feed, digest))
+        return bytes(digest).hex()
+
+    def books(self) -> Books:
+        """A copy of the books as they are now, named by the session's instruments."""
+        decoder = lib.numi_feed_decoder(self._open_feed)
+        count = int(decoder.instrument_count)
+        symbols = np.frombuffer(ffi.buffer(decoder.symbol_of, 8 * count), "S8").copy()
+        locates = np.frombuffer(ffi.buffer(decoder.locate_of, 2 * count), np.uint16).copy()
+        return Books._copied(lib.numi_feed_books(self._open_feed), np.strings.rstrip(symbols, b" "), locates)
+
+
+__all__ = ["END_OF_TIME", "Feed", "Handle", "LineCounts", "PcapPort", "Port", "RingPort", "SimPort", "port"]
