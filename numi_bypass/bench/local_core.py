@@ -12,6 +12,7 @@ from numi_bypass.clock import Clock
 from numi_bypass.cores import faults
 from numi_bypass.feeding import Feed, RingPort
 from numi_bypass.make import make_itch
+from numi_bypass.merging import LINES
 from numi_bypass.options import whole
 
 _BLOCK = 200_000
@@ -52,8 +53,8 @@ def _local(feed: Feed, rings: list[CData], content: np.ndarray, batch: int) -> C
 def run(options: argparse.Namespace, report: Report, quick: bool) -> None:
     """The messages through, once to warm the books' memory and once to be measured."""
     content = _bytes_of(options, quick)
-    ns_a_tick = Clock().ns_per_tick
-    ports = [RingPort(4096, "AB"[line]) for line in range(options.lines)]
+    ns_a_tick = 1e9 / Clock().fit("mono_raw").hz
+    ports = [RingPort(4096, line) for line in LINES[: options.lines]]
     with Feed(ports, pool_frames=65536, lines=options.lines, hashes=False, silence_ns=None) as feed:
         rings = [one._ring for one in ports]
         local, packets = _local(feed, rings, content, options.batch), ffi.new("uint64_t *")

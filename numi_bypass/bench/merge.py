@@ -105,7 +105,7 @@ def _quietest(bench: _Bench, blocks: int, ns_a_tick: float) -> dict[str, float]:
 def run(options: argparse.Namespace, report: Report, quick: bool) -> None:
     """Clean, with faults, and one packet alone."""
     blocks = 5 if quick else options.blocks
-    ns_a_tick = Clock().ns_per_tick
+    ns_a_tick = 1e9 / Clock().fit("mono_raw").hz
     bench = _Bench(options.size, options.seed)
     clean, copied = bench.figures(blocks, ns_a_tick, 0, 0)
     right = bench.output.gaps == 0 and bench.output.disorder == 0
