@@ -20,6 +20,8 @@
 #include "disk/capture_write.h"
 #include "disk/sink.h"
 #include "disk/stream.h"
+#include "disk/tape.h"
+#include "disk/tape_read.h"
 #include "feed/book.h"
 #include "feed/coverage.h"
 #include "feed/merge.h"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numi_bypass.reading import Events, Raw, read
     from numi_bypass.replaying import bbo, replay, snapshots
     from numi_bypass.ring import Ring
+    from numi_bypass.tape import Tape, TapeInfo, TapeReader, read_tape, tape_info
 
 _HOMES = {
     "Book": "book",
@@ -39,6 +40,9 @@ _HOMES = {
     "Raw": "reading",
     "Ring": "ring",
     "Stamp": "clock",
+    "Tape": "tape",
+    "TapeInfo": "tape",
+    "TapeReader": "tape",
     "bbo": "replaying",
     "build_info": "build",
     "crc32c": "checksum",
@@ -48,8 +52,10 @@ _HOMES = {
     "make_itch": "make",
     "pin": "cores",
     "read": "reading",
+    "read_tape": "tape",
     "replay": "replaying",
     "snapshots": "replaying",
+    "tape_info": "tape",
     "topology": "cores",
     "unlock_memory": "cores",
     "unpin": "cores",
@@ -73,6 +79,9 @@ __all__ = [
     "Raw",
     "Ring",
     "Stamp",
+    "Tape",
+    "TapeInfo",
+    "TapeReader",
     "bbo",
     "build_info",
     "crc32c",
@@ -83,8 +92,10 @@ __all__ = [
     "make_itch",
     "pin",
     "read",
+    "read_tape",
     "replay",
     "snapshots",
+    "tape_info",
     "topology",
     "unlock_memory",
     "unpin",
