@@ -21,6 +21,7 @@
 #include "disk/sink.h"
 #include "disk/stream.h"
 #include "disk/tape.h"
+#include "disk/tape_export.h"
 #include "disk/tape_read.h"
 #include "feed/book.h"
 #include "feed/coverage.h"

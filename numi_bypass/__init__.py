@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numi_bypass.reading import Events, Raw, read
     from numi_bypass.replaying import bbo, replay, snapshots
     from numi_bypass.ring import Ring
-    from numi_bypass.tape import Tape, TapeInfo, TapeReader, read_tape, tape_info
+    from numi_bypass.tape import Tape, TapeInfo, TapeReader, export_tape, read_tape, tape_info
 
 _HOMES = {
     "Book": "book",
@@ -46,6 +46,7 @@ _HOMES = {
     "bbo": "replaying",
     "build_info": "build",
     "crc32c": "checksum",
+    "export_tape": "tape",
     "faults": "cores",
     "fifo": "cores",
     "lock_memory": "cores",
@@ -86,6 +87,7 @@ __all__ = [
     "build_info",
     "crc32c",
     "errors",
+    "export_tape",
     "faults",
     "fifo",
     "lock_memory",

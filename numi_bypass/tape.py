@@ -482,3 +482,34 @@ def tape_info(path: str | os.PathLike[str]) -> TapeInfo:
     except (errors.CorruptError, errors.VersionError) as failure:
         error = failure.detail
     return reader.info(config=config, error=error)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What a capture made from a tape holds; `made_up`: frames without headers of their own."""
+
+    frames: int
+    made_up: int
+    cut: int
+    unconverted: int
+    interfaces: int
+
+
+def export_tape(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> Exported:
+    """Writes the frames of a tape as a pcapng: an interface a line, times in UTC where the tape has a clock for that.
+
+    A tape that contradicts itself is a CorruptError, and `out` holds what comes before.
+    """
+    reader = TapeReader(path)
+    handle = ffi.new("struct numi_tape_export **")
+    checked(lib.numi_tape_export_open(handle, reader._reader, path_bytes(out)))
+    try:
+        while checked(lib.numi_tape_export_step(handle[0], _SKIP)):
+            pass
+        counts = lib.numi_tape_export_counts(handle[0])
+        exported = Exported(*(getattr(counts, name) for name in Exported.__dataclass_fields__))
+    except BaseException:
+        lib.numi_tape_export_close(handle[0])
+        raise
+    checked(lib.numi_tape_export_close(handle[0]))
+    return exported
