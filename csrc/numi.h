@@ -16,6 +16,7 @@
 #include "bench/decode.h"
 #include "bench/hot.h"
 #include "bench/probe.h"
+#include "bench/tape.h"
 #include "disk/capture.h"
 #include "disk/capture_write.h"
 #include "disk/sink.h"

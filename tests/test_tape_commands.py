@@ -1,6 +1,7 @@
 """`numi-bypass tape`, and a tape's frames as a capture."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -134,3 +135,19 @@ def test_a_capture_that_cannot_be_written_says_so(tape: Path, tmp_path: Path) ->
     result = numi("export", tape, "--out", tmp_path / "no" / "such.pcapng")
     assert result.returncode == 1
     assert "such.pcapng" in result.stderr
+
+
+def test_the_programs_of_the_documentation_run(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "tape.md").read_text()
+    program = "\n".join(re.findall(r"```python\n(.*?)```", page, re.S))
+    words = [sys.executable, "-W", "error", "-c", program]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "1 {0: 1} True True None" in result.stdout
+
+
+def test_the_bench_reads_back_what_it_recorded(tmp_path: Path) -> None:
+    words = [*COMMAND[:-1], "bench", "tape", "--frames", "5000", "--out", str(tmp_path), "--json"]
+    document = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    assert document["status"] == "ok"
+    assert len(document["rows"]) == 4

@@ -108,29 +108,29 @@ static int drop_other(struct numi_tape_recorder *recorder) {
     return 0;
 }
 
+/* Built in place: a copy of a struct whose fields were just stored waits for them. */
 int numi_tape_record_frame(struct numi_tape *tape, const struct numi_frame *frame,
                            const uint8_t *payload) {
     uint64_t end, bytes = (uint64_t)frame->header_size + frame->data_size;
     uint8_t *to = reserve(tape, sizeof(struct tape_frame) + bytes, &end);
     if (NUMI_UNLIKELY(to == NULL))
         return drop_frame(&tape->recorder, bytes);
-    struct tape_frame record = {
-        .head = {.size = (uint32_t)(sizeof record + bytes),
-                 .kind = NUMI_TAPE_FRAME,
-                 .line = frame->line,
-                 .port = frame->port},
-        .rx_ns = frame->rx.ns,
-        .taken_ns = frame->taken_ns,
-        .error_ns = frame->rx.error_ns,
-        .source = frame->rx.source,
-        .domain = frame->rx.domain,
-        .header_size = frame->header_size,
-        .wire_size = frame->wire_size,
-        .flags = frame->flags,
-    };
-    memcpy(to, &record, sizeof record);
+    struct tape_frame *record = (struct tape_frame *)to;
+    record->head.size = (uint32_t)(sizeof *record + bytes);
+    record->head.kind = NUMI_TAPE_FRAME;
+    record->head.line = frame->line;
+    record->head.port = frame->port;
+    record->rx_ns = frame->rx.ns;
+    record->taken_ns = frame->taken_ns;
+    record->error_ns = frame->rx.error_ns;
+    record->source = frame->rx.source;
+    record->domain = frame->rx.domain;
+    record->header_size = frame->header_size;
+    record->wire_size = frame->wire_size;
+    record->flags = frame->flags;
+    memset(record->reserved, 0, sizeof record->reserved);
     if (NUMI_LIKELY(bytes > 0))
-        memcpy(to + sizeof record, payload - frame->header_size, bytes);
+        memcpy(to + sizeof *record, payload - frame->header_size, bytes);
     tape->recorder.counts.frames++;
     tape->recorder.counts.frame_bytes += bytes;
     return publish(tape, end);
@@ -138,12 +138,11 @@ int numi_tape_record_frame(struct numi_tape *tape, const struct numi_frame *fram
 
 int numi_tape_record_step(struct numi_tape *tape, int64_t now_ns, uint32_t budget, uint32_t count) {
     uint64_t end;
-    uint8_t *to = reserve(tape, sizeof(struct tape_step), &end);
-    if (NUMI_UNLIKELY(to == NULL))
+    struct tape_step *record = (struct tape_step *)reserve(tape, sizeof *record, &end);
+    if (NUMI_UNLIKELY(record == NULL))
         return drop_step(&tape->recorder);
-    struct tape_step record = {
-        {.size = sizeof record, .kind = NUMI_TAPE_STEP}, now_ns, budget, count};
-    memcpy(to, &record, sizeof record);
+    *record =
+        (struct tape_step){{.size = sizeof *record, .kind = NUMI_TAPE_STEP}, now_ns, budget, count};
     tape->recorder.counts.steps++;
     return publish(tape, end);
 }

@@ -12,6 +12,7 @@ SCENARIOS = {
     "decode-book": "ns a message through decoder and books with full queues; one message alone; the bare probe",
     "hot-paths": "ns an operation of ring, pool, histogram, CRC32C and clock; the ring against a C++ one",
     "pool-soak": "frames taken and given back without end: no miss, no return drop",
+    "tape": "ns to record a frame on a tape, and to write it to a file",
 }
 
 Value = str | int | float | bool
