@@ -357,6 +357,8 @@ def test_a_torn_block_before_a_later_segment_is_an_error() -> None:
     files = model.write(begins)
     for end in range(1, len(files[0])):
         compare([files[0][:end], files[1]])
+    for end in range(len(files[1])):
+        compare([files[0], files[1][:end]])
 
 
 def test_zeros_at_the_end_are_what_a_power_failure_leaves() -> None:

@@ -111,16 +111,17 @@ static int open_segment(struct numi_tape_reader *reader, uint64_t number) {
     return 1;
 }
 
-/* 1 and the first segment from a number on is open; 0 where there is none. */
-static int open_from(struct numi_tape_reader *reader, uint64_t from) {
-    uint64_t number, highest;
-    int code;
-    do {
-        code = numi_tape_find_segment(reader->path, from, &number, &highest);
+/* 1 and the first segment from a number on is open; 0 where there is none. Mostly that is the next
+ * one: the folder is listed only where it is not. */
+static int open_from(struct numi_tape_reader *reader, uint64_t number) {
+    uint64_t highest;
+    int code = open_segment(reader, number);
+    while (code == 0) {
+        code = numi_tape_find_segment(reader->path, number, &number, &highest);
         if (code <= 0)
             return code;
         code = open_segment(reader, number);
-    } while (code == 0);
+    }
     return code;
 }
 
