@@ -13,11 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from numi_sim.model import capture, itch, mold, packet
+from numi_sim.model import capture, itch, mold, packet, tape
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "mutate"
-TARGETS = ["reader", "capture", "itch", "mold", "soup", "packet", "book"]
+TARGETS = ["reader", "capture", "itch", "mold", "soup", "packet", "book", "tape"]
 SESSION = b"NUMI000001"
 NOON_NS = 1_700_000_000_000_000_000
 
@@ -107,6 +107,40 @@ def books(rng: random.Random) -> dict[str, bytes]:
     return out
 
 
+def taped(rng: random.Random) -> list[tape.Record]:
+    """A record of each kind, and some frames with headers and without."""
+    fits = [
+        (domain, 0, *(rng.randrange(1, 2**bits) for bits in (63, 62, 33, 63, 32, 32, 31, 32, 32, 32)))
+        for domain in (1, 3)
+    ]
+    out: list[tape.Record] = [
+        tape.Clock(tuple(fits)),
+        tape.Counters(1, NOON_NS, ((b"received", 10), (b"dropped", 2))),
+        tape.Lost(1, 60, 2, 0),
+    ]
+    for payload in payloads(rng)[:4]:
+        headers = rng.choice((b"", rng.randbytes(42)))
+        domain = rng.choice((1, 3, 5, 8))
+        stamp = (NOON_NS + rng.randrange(1000), 5, 2, domain)
+        size = len(headers) + len(payload)
+        out.append(tape.Frame(rng.randrange(3), 0, *stamp, NOON_NS, size, 0, headers, payload))
+        out.append(tape.Step(NOON_NS, 64, 1))
+    rng.shuffle(out)
+    return out
+
+
+def tapes(rng: random.Random) -> dict[str, bytes]:
+    """Segments, whole ones, to be read as they stand and to be mended."""
+    out = {}
+    for index in range(4):
+        begin: list[tape.Record] = [tape.Begin(7, 0, 1, b"{}")]
+        blocks = [taped(rng)[: rng.randrange(1, 12)] for _ in range(rng.randrange(1, 4))]
+        [data] = tape.write([[begin, *blocks, [tape.End()]]])
+        out[f"tape-{index}"] = bytes([index % 4 > 0]) + data
+    out["tape-gzip"] = b"\0" + capture.compress(data)
+    return out
+
+
 def inputs(target: str, rng: random.Random) -> dict[str, bytes]:
     """What a target's head comment says that it reads."""
     if target == "itch":
@@ -117,6 +151,8 @@ def inputs(target: str, rng: random.Random) -> dict[str, bytes]:
         return streams(rng)
     if target == "book":
         return books(rng)
+    if target == "tape":
+        return tapes(rng)
     if target == "packet":
         return {f"packet-{index}": b"\0" + frame for index, frame in enumerate(frames(rng))}
     return files(rng)

@@ -17,8 +17,13 @@ class Turn:
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is the process that opened the object."""
+        return self._pid == os.getpid()
+
     def __enter__(self) -> None:
-        if self._pid != os.getpid():
+        if not self.is_ours:
             self._refuse("belongs to the process that opened it, not to its forked child")
         if not self._lock.acquire(blocking=False):
             self._refuse("is in use by another thread")

@@ -22,6 +22,7 @@ COMMANDS = {
     "decode": "files of exchange traffic as rows, Parquet, CSV or JSON lines",
     "features": "what this build and this machine can do, and why not",
     "make": "synthetic traffic: a trading day, bare or on two lines with faults",
+    "tape": "what a feed recorded: what is on a tape, and its frames as a capture",
 }
 """Each is a module of numi_bypass.commands with `add_arguments(parser)` and `run(options) -> exit code`."""
 

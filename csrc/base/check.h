@@ -43,6 +43,7 @@ enum numi_plant {
     NUMI_PLANT_LOST_LINK,        /* leaving a long queue forgets one of the two links */
     NUMI_PLANT_REPLACE_PRIORITY, /* a replace at the same price keeps its place */
     NUMI_PLANT_STALE_BEST,       /* a better level does not become the best */
+    NUMI_PLANT_SILENT_DROP,      /* a tape does not tell what it dropped */
 };
 #define NUMI_PLANT_JOIN(name)   NUMI_PLANT_##name
 #define NUMI_PLANT_EXPAND(name) NUMI_PLANT_JOIN(name)

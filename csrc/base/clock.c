@@ -231,10 +231,11 @@ int64_t numi_clock_now(const struct numi_clock *clock, uint32_t domain) {
 }
 
 /* The bound of `fit` at `ticks`: it grows on both sides of the samples. */
-static uint64_t fit_error_ns(const struct numi_clock_fit *fit, uint64_t ticks) {
+static uint32_t fit_error_ns(const struct numi_clock_fit *fit, uint64_t ticks) {
     int64_t away = (int64_t)(ticks - fit->last_ticks);
     double away_ns = fabs((double)away) * ldexp((double)fit->scale, -SCALE_BITS);
-    return fit->error_ns + (uint64_t)(away_ns * fit->wander_ppb * 1e-9);
+    double error_ns = fit->error_ns + floor(away_ns * fit->wander_ppb * 1e-9);
+    return error_ns < UINT32_MAX ? (uint32_t)error_ns : UINT32_MAX;
 }
 
 static uint64_t ticks_of_ns(const struct numi_clock_fit *fit, int64_t ns) {
@@ -245,6 +246,31 @@ static uint64_t ticks_of_ns(const struct numi_clock_fit *fit, int64_t ns) {
 
 static uint32_t add_errors(uint64_t a, uint64_t b) {
     return a + b > UINT32_MAX ? UINT32_MAX : (uint32_t)(a + b);
+}
+
+int numi_clock_fit_convert(const struct numi_clock_fit *source, const struct numi_clock_fit *target,
+                           const struct numi_stamp *from, uint32_t domain, struct numi_stamp *to) {
+    uint64_t ticks = source == NULL ? (uint64_t)from->ns : ticks_of_ns(source, from->ns);
+    uint32_t error = from->error_ns;
+    numi_i128 ns = (int64_t)ticks;
+    if (source != NULL)
+        error = add_errors(error, fit_error_ns(source, ticks));
+    if (target != NULL) {
+        int64_t distance = (int64_t)(ticks - target->base_ticks);
+        ns = target->base_ns + (((numi_i128)distance * (numi_i128)target->scale) >> SCALE_BITS);
+        error = add_errors(error, fit_error_ns(target, ticks));
+    }
+    if (ns < INT64_MIN || ns > INT64_MAX)
+        return numi_error_set(NUMI_ERR_ARGUMENT, "%lld ns of %s: %s has 64 bits for it",
+                              (long long)from->ns, numi_domain_name(from->domain),
+                              numi_domain_name(domain));
+    *to = (struct numi_stamp){
+        .ns = (int64_t)ns,
+        .error_ns = error,
+        .source = from->source,
+        .domain = (uint8_t)domain,
+    };
+    return NUMI_OK;
 }
 
 int numi_clock_convert(const struct numi_clock *clock, const struct numi_stamp *from,
@@ -259,19 +285,7 @@ int numi_clock_convert(const struct numi_clock *clock, const struct numi_stamp *
     if ((source == NULL && !from_ticks) || (target == NULL && !to_ticks))
         return numi_error_set(NUMI_ERR_UNCALIBRATED, "no calibration joins %s and %s",
                               numi_domain_name(from->domain), numi_domain_name(domain));
-    uint64_t ticks = from_ticks ? (uint64_t)from->ns : ticks_of_ns(source, from->ns);
-    uint32_t error = from->error_ns;
-    if (!from_ticks)
-        error = add_errors(error, fit_error_ns(source, ticks));
-    if (!to_ticks)
-        error = add_errors(error, fit_error_ns(target, ticks));
-    *to = (struct numi_stamp){
-        .ns = to_ticks ? (int64_t)ticks : numi_clock_fit_ns(target, ticks),
-        .error_ns = error,
-        .source = from->source,
-        .domain = (uint8_t)domain,
-    };
-    return NUMI_OK;
+    return numi_clock_fit_convert(source, target, from, domain, to);
 }
 
 const char *numi_domain_name(uint32_t domain) {

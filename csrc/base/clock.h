@@ -95,6 +95,13 @@ NUMI_API int64_t numi_clock_now(const struct numi_clock *clock, uint32_t domain)
 NUMI_API int numi_clock_convert(const struct numi_clock *clock, const struct numi_stamp *from,
                                 uint32_t domain, struct numi_stamp *to);
 
+/* The same by two fits that were kept (scales over 0), of the domain of `from` and of `domain`;
+ * NULL stands for the TSC itself. NUMI_ERR_ARGUMENT where 64 bits do not hold the result. */
+NUMI_API int numi_clock_fit_convert(const struct numi_clock_fit *source,
+                                    const struct numi_clock_fit *target,
+                                    const struct numi_stamp *from, uint32_t domain,
+                                    struct numi_stamp *to);
+
 /* What the kernel itself says, with a system call or the vDSO: what now() is judged by.
  * NUMI_ERR_ARGUMENT. */
 NUMI_API int numi_clock_kernel_ns(uint32_t domain, int64_t *ns);

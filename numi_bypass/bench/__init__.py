@@ -14,6 +14,7 @@ SCENARIOS = {
     "local-core": "pool, ring, merge, decoder and books on one core, a packet a message, frames from memory",
     "merge": "ns a packet through the merge, two lines, with and without faults, against copying the payloads",
     "pool-soak": "frames taken and given back without end: no miss, no return drop",
+    "tape": "ns to record a frame on a tape, and to write it to a file",
 }
 
 Value = str | int | float | bool
