@@ -238,7 +238,7 @@ class Merge(MergeView):
         self._pool = pool
         self._merge = ffi.gc(out[0], lib.numi_merge_close)
         self._turn = Turn("merge")
-        self._run = ffi.new("struct numi_merge_run *")
+        self._run = ffi.new("struct numi_merge_run **")
 
     def close(self) -> None:
         """What is held goes back to the pool; it also goes with the last name for the merge."""
@@ -316,7 +316,7 @@ class Merge(MergeView):
     def _runs(self) -> list[Run]:
         runs = []
         while checked(lib.numi_merge_next(self._open, self._run)):
-            run = self._run
+            run = self._run[0]
             content = None if run.bytes == ffi.NULL else ffi.buffer(run.bytes, run.size)[:]
             line = None if content is None else LINES[run.line]
             runs.append(Run(run.sequence, run.count, content, line, run.rx_ns, bool(run.begins_session)))

@@ -44,19 +44,19 @@ static inline void look_ahead(const struct numi_pool *pool, const struct numi_be
 }
 
 static inline void take_runs(struct numi_merge *merge, struct numi_bench_output *output) {
-    struct numi_merge_run run;
+    const struct numi_merge_run *run;
     while (numi_merge_next(merge, &run) == 1) {
-        output->disorder += run.sequence != output->next;
-        output->next = run.sequence + run.count;
-        output->messages += run.bytes == NULL ? 0 : run.count;
-        output->gaps += run.bytes == NULL;
+        output->disorder += run->sequence != output->next;
+        output->next = run->sequence + run->count;
+        output->messages += run->bytes == NULL ? 0 : run->count;
+        output->gaps += run->bytes == NULL;
     }
 }
 
-static inline void push(struct numi_merge *merge, const struct numi_pool *pool,
+static inline int push(struct numi_merge *merge, const struct numi_pool *pool,
                         const struct numi_bench_packet *packet, int64_t now_ns) {
     const struct numi_frame *frame = &pool->frames[packet->frame];
-    numi_merge_push(merge, &(struct numi_merge_packet){
+    return numi_merge_push(merge, &(struct numi_merge_packet){
                                .payload = numi_pool_data(pool, frame),
                                .size = frame->data_size,
                                .now_ns = now_ns,
@@ -75,8 +75,8 @@ uint64_t numi_bench_merge(struct numi_merge *merge, struct numi_pool *pool,
     for (uint64_t i = 0; i < count; i++, *now_ns += gap_ns) {
         look_ahead(pool, packets, i, count);
         uint64_t before = latency == NULL ? 0 : numi_ticks_fenced();
-        push(merge, pool, &packets[i], *now_ns);
-        take_runs(merge, output);
+        if (push(merge, pool, &packets[i], *now_ns) > 0)
+            take_runs(merge, output);
         if (latency != NULL)
             numi_histogram_record(latency, (int64_t)(numi_ticks_fenced() - before));
     }

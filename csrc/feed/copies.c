@@ -13,6 +13,10 @@ enum {
     LAG_SECONDS = 60,
 };
 
+uint64_t numi_digest_any(const uint8_t *message, uint32_t size) {
+    return XXH3_64bits(message, size);
+}
+
 static_assert(sizeof((struct numi_copies){0}.last) ==
                   NUMI_DISAGREEMENT_MAX * sizeof(struct numi_disagreement),
               "a place for each");
@@ -46,7 +50,7 @@ static void count_line(struct numi_copies *copies, uint32_t lines, uint32_t line
     copies->lines[line].rescued += (lines >> line & ~(lines >> other)) & 1;
 }
 
-static void put_out(struct numi_copies *copies, struct numi_copy *record) {
+void numi_copies_put_out(struct numi_copies *copies, const struct numi_copy *record) {
     if (record->lines == 0)
         return;
     count_line(copies, record->lines, NUMI_LINE_A, NUMI_LINE_B);
@@ -56,29 +60,13 @@ static void put_out(struct numi_copies *copies, struct numi_copy *record) {
 
 void numi_copies_end(struct numi_copies *copies) {
     for (uint32_t i = 0; i < copies->count; i++)
-        put_out(copies, &copies->records[i]);
+        numi_copies_put_out(copies, &copies->records[i]);
     if (copies->count > 0)
         memset(copies->records, 0, copies->count * sizeof *copies->records);
 }
 
-/* ---- Copies. */
-
-void numi_copies_first(struct numi_copies *copies, uint64_t sequence, const uint8_t *message,
-                       uint32_t size, uint32_t line, int64_t now_ns) {
-    struct numi_copy *record = &copies->records[sequence & copies->mask];
-    put_out(copies, record);
-    *record = (struct numi_copy){
-        .sequence = sequence,
-        .digest = XXH3_64bits(message, size),
-        .first_ns = now_ns,
-        .lines = 1u << line,
-        .first_line = line,
-    };
-}
-
-__attribute__((cold)) static void note_disagreement(struct numi_copies *copies,
-                                                    const struct numi_copy *record, uint32_t line,
-                                                    int64_t now_ns) {
+void numi_copies_note(struct numi_copies *copies, const struct numi_copy *record, uint32_t line,
+                      int64_t now_ns) {
     copies->last[copies->disagreements++ % NUMI_DISAGREEMENT_MAX] = (struct numi_disagreement){
         .sequence = record->sequence,
         .at_ns = now_ns,
@@ -86,23 +74,4 @@ __attribute__((cold)) static void note_disagreement(struct numi_copies *copies,
         .first_line = record->first_line,
     };
     copies->lines[line].disagreements++;
-}
-
-bool numi_copies_again(struct numi_copies *copies, uint64_t sequence, const uint8_t *message,
-                       uint32_t size, uint32_t line, int64_t now_ns) {
-    struct numi_line_counts *counts = &copies->lines[line];
-    struct numi_copy *record = &copies->records[sequence & copies->mask];
-    if (NUMI_UNLIKELY(record->lines == 0 || record->sequence != sequence))
-        return false;
-    uint32_t before = record->lines, bit = 1u << line;
-    bool is_second = (before & bit) == 0;
-    counts->second += is_second;
-    counts->repeated += !is_second;
-    record->lines = before | bit;
-    if (is_second && (line | record->first_line) <= NUMI_LINE_B)
-        numi_histogram_record(&copies->lag[line], now_ns - record->first_ns);
-    bool differs = record->digest != XXH3_64bits(message, size);
-    if (NUMI_UNLIKELY(differs))
-        note_disagreement(copies, record, line, now_ns);
-    return differs;
 }

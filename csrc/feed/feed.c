@@ -366,11 +366,13 @@ static bool emit(struct numi_feed *feed) {
 
 /* Whether all that the merge has to say now found room. */
 static bool drain(struct numi_feed *feed) {
-    struct numi_merge_run *run = feed->runs == NULL ? &feed->back.run : &feed->waiting;
+    struct numi_merge_run *place = feed->runs == NULL ? &feed->back.run : &feed->waiting;
     bool *has = feed->runs == NULL ? &feed->back.has_run : &feed->has_waiting;
+    const struct numi_merge_run *run;
     if (*has && !emit(feed))
         return false;
-    while (numi_merge_next(feed->merge, run) == 1) {
+    while (numi_merge_next(feed->merge, &run) == 1) {
+        *place = *run;
         *has = true;
         if (!emit(feed))
             return false;

@@ -96,6 +96,8 @@ int numi_merge_open(struct numi_merge **out, const struct numi_merge_options *op
     merge->counts.window = options->window == 0 ? UINT64_MAX : options->window;
     merge->counts.lines[0].last_ns = merge->counts.lines[1].last_ns = INT64_MIN;
     merge->now_ns = merge->due_ns = merge->advanced_ns = merge->began_ns = INT64_MIN;
+    merge->alarm_ns = INT64_MAX;
+    merge->is_plain = options->numbering == NUMI_NUMBERED_BY_MOLD && options->restart_ns == 0;
     merge->preference = (struct numi_preference){
         .primary = options->primary,
         .leave_after = options->leave_after,
@@ -113,29 +115,23 @@ int numi_merge_open(struct numi_merge **out, const struct numi_merge_options *op
 
 /* ---- Whose the bytes are. */
 
-static void free_spent(struct numi_merge *merge) {
+static inline void free_spent(struct numi_merge *merge) {
     if (merge->has_spent)
-        give_back(merge, &merge->spent);
+        give_back(merge, merge->spent_payload, merge->spent_frame);
     merge->has_spent = false;
 }
 
 /* The run is the last of its packet. */
-static void spend(struct numi_merge *merge, const struct numi_merge_packet *packet,
-                  struct numi_merge_run *run) {
-    run->frame = packet->frame;
-    run->release = merge->options.hands_over != 0;
-    merge->has_spent = !run->release;
-    merge->spent = *packet;
+static inline void spend(struct numi_merge *merge) {
+    merge->run.release = merge->options.hands_over != 0;
+    merge->has_spent = !merge->run.release;
 }
 
 static void let_go_of_all(struct numi_merge *merge) {
     struct numi_window *window = &merge->window;
     for (uint32_t i = 1; i < window->packet_used && window->packet_count > 0; i++)
-        if (window->packets[i].payload != NULL) {
-            struct numi_merge_packet packet = {.payload = window->packets[i].payload,
-                                               .frame = window->packets[i].frame};
-            give_back(merge, &packet);
-        }
+        if (window->packets[i].payload != NULL)
+            give_back(merge, window->packets[i].payload, window->packets[i].frame);
 }
 
 void numi_merge_close(struct numi_merge *merge) {
@@ -144,9 +140,9 @@ void numi_merge_close(struct numi_merge *merge) {
     let_go_of_all(merge);
     free_spent(merge);
     if (merge->has_candidate)
-        drop(merge, &merge->candidate);
+        drop(merge, &merge->candidate.arrival);
     if (merge->is_waiting)
-        drop(merge, &merge->waiting);
+        drop(merge, &merge->waiting.arrival);
     numi_window_close(&merge->window);
     numi_copies_close(&merge->copies);
     numi_coverage_close(&merge->lost);
@@ -196,19 +192,36 @@ int64_t numi_merge_due(const struct numi_merge *merge) {
     return least(due, merge->preference.due_ns);
 }
 
-/* All that was due at `due_ns` or before, but gaps: those are the output's. */
-static void pass_time(struct numi_merge *merge, int64_t due_ns) {
-    merge->due_ns = due_ns;
-    if (NUMI_UNLIKELY(merge->preference.due_ns <= due_ns))
+/* When anything but a gap is due. */
+static int64_t next_alarm(const struct numi_merge *merge) {
+    int64_t due = merge->preference.due_ns;
+    for (uint32_t line = 0; line < merge->options.line_count; line++)
+        due = least(due, silence_due(merge, line));
+    return due;
+}
+
+__attribute__((noinline)) static void raise_alarms(struct numi_merge *merge) {
+    if (merge->preference.due_ns <= merge->due_ns)
         numi_preference_switch(&merge->preference, merge->preference.due_ns);
     for (uint32_t line = 0; line < merge->options.line_count; line++)
-        if (NUMI_UNLIKELY(silence_due(merge, line) <= due_ns)) {
+        if (silence_due(merge, line) <= merge->due_ns) {
             merge->counts.lines[line].is_silent = true;
             merge->counts.lines[line].silences++;
         }
+    merge->alarm_ns = next_alarm(merge);
 }
 
-static bool has_due(const struct numi_merge *merge) {
+/* All that was due at `due_ns` or before, but gaps: those are the output's. What is due moves away
+ * with each packet, and comes near only here or when a streak begins to wait. */
+static inline void pass_time(struct numi_merge *merge, int64_t due_ns) {
+    merge->due_ns = due_ns;
+    if (NUMI_UNLIKELY(least(merge->alarm_ns, merge->preference.due_ns) <= due_ns))
+        raise_alarms(merge);
+}
+
+static inline bool has_due(const struct numi_merge *merge) {
+    if (NUMI_LIKELY((merge->window.gap_count | merge->far.count) == 0))
+        return false;
     return gap_due(merge) <= merge->due_ns || far_due(merge) <= merge->due_ns;
 }
 
@@ -220,55 +233,151 @@ void numi_merge_advance(struct numi_merge *merge, int64_t now_ns) {
 
 /* ---- Push. */
 
-static void note_arrival(struct numi_merge *merge, struct arrival *arrival) {
-    if (arrival->packet.now_ns < merge->now_ns)
-        arrival->packet.now_ns = merge->now_ns;
-    merge->now_ns = arrival->packet.now_ns;
-    if (NUMI_UNLIKELY(merge->began_ns == INT64_MIN))
-        merge->began_ns = merge->now_ns;
-    pass_time(merge, merge->now_ns - 1);
-    if (arrival->packet.line > NUMI_LINE_B)
+static inline int64_t note_time(struct numi_merge *merge, const struct numi_merge_packet *packet) {
+    int64_t now_ns = packet->now_ns < merge->now_ns ? merge->now_ns : packet->now_ns;
+    merge->now_ns = now_ns;
+    if (NUMI_UNLIKELY(merge->began_ns == INT64_MIN)) {
+        merge->began_ns = now_ns;
+        merge->alarm_ns = next_alarm(merge);
+    }
+    pass_time(merge, now_ns - 1);
+    if (packet->line > NUMI_LINE_B)
+        return now_ns;
+    struct numi_line_state *state = &merge->counts.lines[packet->line];
+    state->last_ns = now_ns;
+    if (NUMI_UNLIKELY(state->is_silent)) {
+        state->is_silent = false;
+        merge->alarm_ns = next_alarm(merge);
+    }
+    return now_ns;
+}
+
+/* Whether there may be something to hand out; most packets leave nothing behind. */
+static inline int has_more(const struct numi_merge *merge) {
+    const struct numi_window *window = &merge->window;
+    uint64_t waits =
+        window->ready.first | window->gap_count | merge->far.count | merge->expected_count;
+    bool kept = merge->is_waiting | merge->has_candidate;
+    return (waits != 0) | merge->has_run | kept;
+}
+
+/* ---- The plain way: a packet of the session by MoldUDP64, nothing waiting, which goes on where
+ * the output stands or is old in whole. All the rest is numi_merge_take's; it says the same of
+ * these. */
+
+static inline void note_plain(struct numi_merge *merge, const struct arrival *arrival,
+                              bool is_fresh) {
+    const uint8_t *at = arrival->packet->payload + NUMI_MOLD_HEADER_SIZE;
+    uint64_t sequence = arrival->sequence;
+    if (NUMI_UNLIKELY(merge->copies.count == 0))
         return;
-    struct numi_line_state *state = &merge->counts.lines[arrival->packet.line];
-    state->last_ns = merge->now_ns;
-    state->is_silent = false;
+    for (uint32_t left = arrival->message_count; left > 0; left--, sequence++) {
+        uint16_t size;
+        const uint8_t *message = numi_mold_next(&at, &size);
+        if (is_fresh)
+            numi_copies_first(&merge->copies, sequence, message, size, arrival->packet->line,
+                              arrival->now_ns);
+        else
+            numi_copies_again(&merge->copies, sequence, message, size, arrival->packet->line,
+                              arrival->now_ns);
+    }
+}
+
+static inline void count_line(struct numi_merge *merge, const struct arrival *arrival,
+                              uint64_t end) {
+    uint32_t line = arrival->packet->line;
+    struct numi_line_counts *counts = &merge->copies.lines[line];
+    counts->packets++;
+    counts->messages += arrival->message_count;
+    counts->late += arrival->sequence < merge->tops[line];
+    merge->tops[line] = end > merge->tops[line] ? end : merge->tops[line];
+}
+
+static inline void pass_plain(struct numi_merge *merge, const struct arrival *arrival,
+                              uint64_t end) {
+    const struct numi_merge_packet *packet = arrival->packet;
+    struct numi_merge_run *run = &merge->run;
+    note_plain(merge, arrival, true);
+    run->bytes = packet->payload + NUMI_MOLD_HEADER_SIZE;
+    run->size = packet->size - NUMI_MOLD_HEADER_SIZE;
+    run->sequence = arrival->sequence;
+    run->count = arrival->message_count;
+    run->rx_ns = packet->rx_ns;
+    run->frame = packet->frame;
+    run->flags = packet->flags;
+    run->line = packet->line;
+    run->is_bare = run->release = false;
+    merge->has_run = true;
+    merge->spends = arrival->is_ours;
+    merge->spent_payload = packet->payload;
+    merge->spent_frame = packet->frame;
+    merge->window.next = merge->window.top = end;
+    merge->copies.lines[packet->line].first += arrival->message_count;
+    merge->counts.ledger.frames[NUMI_FRAMES_DELIVERED]++;
+    merge->counts.ledger.messages[NUMI_MESSAGES_NEW] += arrival->message_count;
+    merge->advanced_ns = arrival->now_ns;
+    if (packet->line <= NUMI_LINE_B)
+        numi_preference_advance(&merge->preference, packet->line, arrival->now_ns);
+}
+
+/* Whether it was one of these. */
+static inline bool take_plain(struct numi_merge *merge, const struct arrival *arrival) {
+    const struct numi_window *window = &merge->window;
+    uint64_t begin = arrival->sequence, end = begin + arrival->message_count;
+    bool is_plain = merge->is_plain & (arrival->message_count > 0) & !has_more(merge);
+    bool is_next = begin == window->next, is_old = (end <= window->next) & (begin >= merge->whole);
+    if (!(is_plain && (is_next || is_old)) || !same_session(merge->session, arrival->session))
+        return false;
+    count_line(merge, arrival, end);
+    if (is_next) {
+        pass_plain(merge, arrival, end);
+        return true;
+    }
+    note_plain(merge, arrival, false);
+    drop(merge, arrival);
+    merge->counts.ledger.frames[NUMI_FRAMES_DUPLICATE]++;
+    merge->counts.ledger.messages[NUMI_MESSAGES_DUPLICATE] += arrival->message_count;
+    return true;
 }
 
 int numi_merge_push(struct numi_merge *merge, const struct numi_merge_packet *packet) {
-    struct arrival arrival = {.packet = *packet, .is_ours = merge->pool != NULL};
     NUMI_CHECK(packet->line < NUMI_LINE_COUNT && !merge->has_run && !merge->is_waiting);
     free_spent(merge);
-    note_arrival(merge, &arrival);
+    struct arrival arrival = {
+        .packet = packet, .now_ns = note_time(merge, packet), .is_ours = merge->pool != NULL};
     merge->is_ending = false;
-    int reason = numi_merge_parse(merge, packet->payload, packet->size, &arrival.header);
+    int reason = numi_merge_parse(merge, &arrival);
     merge->counts.mold_reasons[reason]++;
     if (NUMI_UNLIKELY(reason != NUMI_MOLD_OK)) {
         drop(merge, &arrival);
         merge->counts.ledger.frames[NUMI_FRAMES_MALFORMED]++;
-        return NUMI_OK;
+        return has_more(merge);
     }
-    merge->counts.ledger.messages[NUMI_MESSAGES_CARRIED] += arrival.header.message_count;
-    if (NUMI_LIKELY(!has_due(merge)))
-        return numi_merge_take(merge, &arrival);
-    merge->waiting = arrival;
-    merge->is_waiting = true;
-    return NUMI_OK;
+    merge->counts.ledger.messages[NUMI_MESSAGES_CARRIED] += arrival.message_count;
+    if (NUMI_LIKELY(take_plain(merge, &arrival)))
+        return merge->has_run;
+    if (NUMI_UNLIKELY(has_due(merge))) {
+        put_aside(&merge->waiting, &arrival);
+        merge->is_waiting = true;
+        return 1;
+    }
+    int code = numi_merge_take(merge, &arrival);
+    return code < 0 ? code : has_more(merge);
 }
 
 /* ---- The output. */
 
-static void hand_out(struct numi_merge *merge, struct numi_merge_run *run) {
-    *run = merge->run;
+static inline void hand_out(struct numi_merge *merge) {
     merge->has_run = false;
-    if (merge->run_of.is_ours)
-        spend(merge, &merge->run_of.packet, run);
+    if (merge->spends)
+        spend(merge);
 }
 
-static void hand_out_piece(struct numi_merge *merge, struct numi_merge_run *run) {
+static void hand_out_piece(struct numi_merge *merge) {
     struct numi_ledger *ledger = &merge->counts.ledger;
     struct numi_piece piece = numi_window_pop(&merge->window);
     struct numi_held *held = &merge->window.packets[piece.packet];
-    *run = (struct numi_merge_run){
+    merge->run = (struct numi_merge_run){
         .sequence = piece.sequence,
         .count = piece.count,
         .rx_ns = held->rx_ns,
@@ -276,7 +385,7 @@ static void hand_out_piece(struct numi_merge *merge, struct numi_merge_run *run)
         .flags = held->flags,
         .line = held->line,
     };
-    numi_merge_fill_bytes(merge, held->payload, held->size, held->sequence, run);
+    numi_merge_fill_bytes(merge, held->payload, held->size, held->sequence, &merge->run);
     ledger->messages[NUMI_MESSAGES_HELD] -= piece.count;
     ledger->messages[NUMI_MESSAGES_NEW] += piece.count;
     ledger->frames[NUMI_FRAMES_HELD] -= !held->is_out;
@@ -284,19 +393,21 @@ static void hand_out_piece(struct numi_merge *merge, struct numi_merge_run *run)
     held->is_out = true;
     if (held->pieces > 0)
         return;
-    spend(merge, &(struct numi_merge_packet){.payload = held->payload, .frame = held->frame}, run);
+    merge->spent_payload = held->payload;
+    merge->spent_frame = held->frame;
+    spend(merge);
     numi_window_let_go(&merge->window, piece.packet);
     if (merge->window.packet_count == 0)
         numi_merge_narrow(merge);
 }
 
-static void hand_out_gap(struct numi_merge *merge, struct numi_gap gap,
-                         struct numi_merge_run *run) {
-    *run = (struct numi_merge_run){.sequence = gap.from, .count = gap.to - gap.from};
+static void hand_out_gap(struct numi_merge *merge, struct numi_gap gap) {
+    merge->run = (struct numi_merge_run){.sequence = gap.from, .count = gap.to - gap.from};
     merge->counts.gaps++;
-    merge->counts.missing += run->count;
+    merge->counts.missing += merge->run.count;
     merge->far.count = 0;
     (void)numi_coverage_add(&merge->lost, gap.from, gap.to);
+    merge->whole = gap.to;
 }
 
 static bool is_due(const struct numi_merge *merge) {
@@ -337,29 +448,32 @@ static bool find_gap(struct numi_merge *merge, struct numi_gap *gap) {
     return true;
 }
 
-/* Without a look at what waits for the rest to be out. */
-static bool next_of_session(struct numi_merge *merge, struct numi_merge_run *run) {
+/* Whether `run` is the next one. Without a look at what waits for the rest to be out. */
+static inline bool next_of_session(struct numi_merge *merge) {
     struct numi_gap gap;
-    if (merge->has_run)
-        hand_out(merge, run);
+    if (NUMI_LIKELY(merge->has_run))
+        hand_out(merge);
     else if (merge->window.ready.first != 0)
-        hand_out_piece(merge, run);
+        hand_out_piece(merge);
     else if (find_gap(merge, &gap))
-        hand_out_gap(merge, gap, run);
+        hand_out_gap(merge, gap);
     else
         return false;
-    run->begins_session = merge->is_fresh;
+    merge->run.begins_session = merge->is_fresh;
     merge->is_fresh = false;
     return true;
 }
 
-int numi_merge_next(struct numi_merge *merge, struct numi_merge_run *run) {
+int numi_merge_next(struct numi_merge *merge, const struct numi_merge_run **run) {
     free_spent(merge);
-    while (!next_of_session(merge, run)) {
+    if (NUMI_LIKELY(!has_more(merge)))
+        return 0;
+    while (!next_of_session(merge)) {
         int code = numi_merge_take_kept(merge);
         if (code != 1)
             return code;
     }
+    *run = &merge->run;
     return 1;
 }
 

@@ -144,8 +144,8 @@ NUMI_API int numi_merge_open(struct numi_merge **out, const struct numi_merge_op
 NUMI_API void numi_merge_close(struct numi_merge *merge);
 
 /* A UDP payload, whole; without a pool valid until the next push. What became of it, the counts
- * say. All runs are taken (next returned 0) before the next push. NUMI_ERR_NO_MEMORY, without a
- * pool. */
+ * say. 1: there may be runs, all of which are taken (next returned 0) before the next push; 0:
+ * there are none. NUMI_ERR_NO_MEMORY, without a pool. */
 NUMI_API int numi_merge_push(struct numi_merge *merge, const struct numi_merge_packet *packet);
 
 /* It is `now_ns`, and nothing that came before waits to be pushed. */
@@ -155,7 +155,7 @@ NUMI_API void numi_merge_advance(struct numi_merge *merge, int64_t now_ns);
 NUMI_API int64_t numi_merge_due(const struct numi_merge *merge);
 
 /* 1 and the next run, valid until the next call; 0 without. NUMI_ERR_NO_MEMORY, without a pool. */
-NUMI_API int numi_merge_next(struct numi_merge *merge, struct numi_merge_run *run);
+NUMI_API int numi_merge_next(struct numi_merge *merge, const struct numi_merge_run **run);
 
 /* Nothing more will come: what waits for a gap waits no longer. */
 NUMI_API void numi_merge_flush(struct numi_merge *merge);

@@ -13,11 +13,22 @@
 #include "feed/merge.h"
 #include "feed/window.h"
 
-/* A packet under way through the merge. */
+/* A packet under way through the merge. It is read where it lies: copying what was written just
+ * before costs more than all else. */
 struct arrival {
-    struct numi_merge_packet packet;
-    struct numi_mold_header header;
+    const struct numi_merge_packet *packet;
+    const uint8_t *session;
+    uint64_t sequence; /* of the first message, or of the next one to come */
+    int64_t now_ns;
+    uint32_t message_count;
+    bool ends_session;
     bool is_ours; /* its payload is: a frame, or a copy */
+};
+
+/* One that waits. */
+struct kept {
+    struct arrival arrival;
+    struct numi_merge_packet packet; /* the arrival's */
 };
 
 /* What will come of a session. */
@@ -46,22 +57,26 @@ struct numi_merge {
     bool is_turning; /* to the session of `candidate`, or of `waiting` where there is none */
     bool is_waiting; /* `waiting` is taken once what stands before it is out */
     bool has_run;    /* `run` goes out next */
+    bool spends;     /* and is the last of its packet, which is ours */
     bool has_candidate;
     bool has_spent; /* the packet of the last run, all of which was handed out */
+    bool is_plain;  /* by MoldUDP64, without restarts */
     uint64_t first; /* of the session */
+    uint64_t whole; /* from here on nothing below the output was lost */
     int64_t now_ns;
     int64_t began_ns;    /* the first packet; INT64_MIN before */
+    int64_t alarm_ns;    /* nothing but gaps is due before */
     int64_t due_ns;      /* what is due at or before this happens now */
     int64_t advanced_ns; /* when the output last went on */
     uint64_t reach;      /* the farthest ahead that something is held, since nothing was */
     uint32_t shrinks;    /* times in a row that the window was wide enough for less */
     struct far far;
     struct numi_coverage lost; /* declared gaps */
-    struct arrival waiting;
-    struct arrival candidate;
+    struct kept waiting;
+    struct kept candidate;
     struct numi_merge_run run;
-    struct arrival run_of; /* the packet of `run` */
-    struct numi_merge_packet spent;
+    const uint8_t *spent_payload;
+    uint32_t spent_frame;
     struct numi_copies copies;
     struct numi_preference preference;
     uint8_t over[NUMI_MERGE_SESSIONS][NUMI_MOLD_SESSION_SIZE];
@@ -73,28 +88,40 @@ struct numi_merge {
 
 /* ---- Whose the bytes are. */
 
-static inline void give_back(struct numi_merge *merge, const struct numi_merge_packet *packet) {
-    if (merge->pool != NULL)
-        numi_pool_give(merge->pool, packet->frame);
+static inline void give_back(struct numi_merge *merge, const uint8_t *payload, uint32_t frame) {
+    if (NUMI_LIKELY(merge->pool != NULL))
+        numi_pool_give(merge->pool, frame);
     else
-        free((void *)(uintptr_t)packet->payload);
+        free((void *)(uintptr_t)payload);
 }
 
 static inline void drop(struct numi_merge *merge, const struct arrival *arrival) {
     if (arrival->is_ours)
-        give_back(merge, &arrival->packet);
+        give_back(merge, arrival->packet->payload, arrival->packet->frame);
 }
 
-static inline int keep(struct arrival *arrival) {
+/* The payload for as long as it is held: a copy where it is not ours; NULL without memory. */
+static inline const uint8_t *keep(const struct arrival *arrival) {
     if (arrival->is_ours)
-        return NUMI_OK;
-    uint8_t *copy = malloc(arrival->packet.size);
-    if (copy == NULL)
-        return numi_error_set(NUMI_ERR_NO_MEMORY, "merge: a packet to hold");
-    memcpy(copy, arrival->packet.payload, arrival->packet.size);
-    arrival->packet.payload = copy;
-    arrival->is_ours = true;
-    return NUMI_OK;
+        return arrival->packet->payload;
+    uint8_t *copy = malloc(arrival->packet->size);
+    if (copy == NULL) {
+        numi_error_set(NUMI_ERR_NO_MEMORY, "merge: a packet to hold");
+        return NULL;
+    }
+    memcpy(copy, arrival->packet->payload, arrival->packet->size);
+    return copy;
+}
+
+/* The arrival is of `to` from now on. */
+static inline void put_aside(struct kept *to, const struct arrival *arrival) {
+    to->packet = *arrival->packet;
+    to->arrival = *arrival;
+    to->arrival.packet = &to->packet;
+}
+
+static inline bool same_session(const uint8_t *one, const uint8_t *other) {
+    return memcmp(one, other, NUMI_MOLD_SESSION_SIZE) == 0;
 }
 
 static inline bool is_bare(const struct numi_merge *merge) {
@@ -105,9 +132,8 @@ static inline bool is_bare(const struct numi_merge *merge) {
 void numi_merge_fill_bytes(const struct numi_merge *merge, const uint8_t *payload, uint64_t size,
                            uint64_t first, struct numi_merge_run *run);
 
-/* NUMI_MOLD_OK and the header, or what is wrong with the packet. */
-int numi_merge_parse(const struct numi_merge *merge, const uint8_t *payload, uint64_t size,
-                     struct numi_mold_header *header);
+/* NUMI_MOLD_OK and what the packet says of itself, or what is wrong with it. */
+int numi_merge_parse(const struct numi_merge *merge, struct arrival *arrival);
 
 /* A packet, when all that stands before it is out. NUMI_ERR_NO_MEMORY, without a pool. */
 int numi_merge_take(struct numi_merge *merge, struct arrival *arrival);

@@ -2,10 +2,6 @@
 
 /* ---- What is known beforehand. */
 
-static bool same_session(const uint8_t *one, const uint8_t *other) {
-    return memcmp(one, other, NUMI_MOLD_SESSION_SIZE) == 0;
-}
-
 /* NULL where nothing is known of a session. */
 static const struct numi_coverage *expected_of(const struct numi_merge *merge,
                                                const uint8_t *session) {
@@ -30,15 +26,16 @@ static struct expected *expect_session(struct numi_merge *merge, const uint8_t *
 }
 
 int numi_merge_expect(struct numi_merge *merge, const uint8_t *payload, uint64_t size) {
-    struct numi_mold_header header;
-    if (numi_merge_parse(merge, payload, size, &header) != NUMI_MOLD_OK)
+    struct numi_merge_packet packet = {.payload = payload, .size = size};
+    struct arrival arrival = {.packet = &packet};
+    if (numi_merge_parse(merge, &arrival) != NUMI_MOLD_OK)
         return NUMI_OK;
-    struct expected *expected = expect_session(merge, header.session);
+    struct expected *expected = expect_session(merge, arrival.session);
     if (expected == NULL)
         return numi_error_set(NUMI_ERR_NO_MEMORY, "merge: %llu sessions",
                               (unsigned long long)merge->expected_count);
-    return numi_coverage_add(&expected->coverage, header.sequence,
-                             header.sequence + header.message_count);
+    return numi_coverage_add(&expected->coverage, arrival.sequence,
+                             arrival.sequence + arrival.message_count);
 }
 
 /* Behind the sequences from the output on that will never come; the output where they may. */
@@ -80,7 +77,7 @@ static void begin_session(struct numi_merge *merge, const uint8_t *session, uint
     memmove(merge->session, session, sizeof merge->session);
     merge->in_session = merge->is_fresh = true;
     merge->has_ended = merge->is_turning = false;
-    merge->first = first_of(merge, session, sequence);
+    merge->first = merge->whole = first_of(merge, session, sequence);
     merge->far = (struct far){0};
     memset(merge->tops, 0, sizeof merge->tops);
     numi_window_begin(&merge->window, merge->first);
@@ -92,7 +89,7 @@ static void begin_session(struct numi_merge *merge, const uint8_t *session, uint
 /* Of a session that is over, or that never began. */
 static void take_stale(struct numi_merge *merge, const struct arrival *arrival) {
     struct numi_ledger *ledger = &merge->counts.ledger;
-    uint32_t count = arrival->header.message_count;
+    uint32_t count = arrival->message_count;
     drop(merge, arrival);
     ledger->frames[count > 0 ? NUMI_FRAMES_STALE : NUMI_FRAMES_CONTROL]++;
     ledger->messages[NUMI_MESSAGES_STALE] += count;
@@ -103,13 +100,13 @@ static void take_stale(struct numi_merge *merge, const struct arrival *arrival) 
 static void count_candidate(struct numi_merge *merge, int64_t sign) {
     struct numi_ledger *ledger = &merge->counts.ledger;
     ledger->frames[NUMI_FRAMES_HELD] += (uint64_t)sign;
-    ledger->messages[NUMI_MESSAGES_HELD] += (uint64_t)sign * merge->candidate.header.message_count;
+    ledger->messages[NUMI_MESSAGES_HELD] += (uint64_t)sign * merge->candidate.arrival.message_count;
 }
 
 /* What it tells is known from now on. */
 static void release_candidate(struct numi_merge *merge) {
     merge->has_candidate = false;
-    merge->candidate.packet.now_ns = merge->now_ns;
+    merge->candidate.arrival.now_ns = merge->now_ns;
     count_candidate(merge, -1);
 }
 
@@ -118,14 +115,17 @@ static void drop_candidate(struct numi_merge *merge) {
         return;
     release_candidate(merge);
     merge->counts.strays++;
-    take_stale(merge, &merge->candidate);
+    take_stale(merge, &merge->candidate.arrival);
 }
 
-static int begin_candidate(struct numi_merge *merge, struct arrival *arrival) {
-    int code = keep(arrival);
-    if (code != NUMI_OK)
-        return code;
-    merge->candidate = *arrival;
+static int begin_candidate(struct numi_merge *merge, const struct arrival *arrival) {
+    const uint8_t *payload = keep(arrival);
+    if (payload == NULL)
+        return NUMI_ERR_NO_MEMORY;
+    struct kept *candidate = &merge->candidate;
+    put_aside(candidate, arrival);
+    candidate->packet.payload = candidate->arrival.session = payload;
+    candidate->arrival.is_ours = true;
     merge->has_candidate = true;
     count_candidate(merge, 1);
     return NUMI_OK;
@@ -133,13 +133,13 @@ static int begin_candidate(struct numi_merge *merge, struct arrival *arrival) {
 
 /* The packet waits until the session before is out. */
 static void turn(struct numi_merge *merge, const struct arrival *arrival) {
-    merge->waiting = *arrival;
+    put_aside(&merge->waiting, arrival);
     merge->is_waiting = merge->is_turning = true;
 }
 
 static int take_unknown(struct numi_merge *merge, struct arrival *arrival) {
-    bool agrees = merge->has_candidate &&
-                  same_session(merge->candidate.header.session, arrival->header.session);
+    bool agrees =
+        merge->has_candidate && same_session(merge->candidate.arrival.session, arrival->session);
     if (!agrees)
         drop_candidate(merge);
     if (!agrees && !merge->has_ended && merge->options.agree > 1)
@@ -150,18 +150,16 @@ static int take_unknown(struct numi_merge *merge, struct arrival *arrival) {
 
 /* Whether the numbering of the session begins anew with this packet. */
 static bool restarts(const struct numi_merge *merge, const struct arrival *arrival) {
-    const struct numi_mold_header *header = &arrival->header;
-    return merge->options.restart_ns > 0 && header->sequence == 1 && header->message_count > 0 &&
-           merge->window.next > 1 + header->message_count && merge->advanced_ns != INT64_MIN &&
-           arrival->packet.now_ns - merge->advanced_ns >= merge->options.restart_ns;
+    return merge->options.restart_ns > 0 && arrival->sequence == 1 && arrival->message_count > 0 &&
+           merge->window.next > 1 + arrival->message_count && merge->advanced_ns != INT64_MIN &&
+           arrival->now_ns - merge->advanced_ns >= merge->options.restart_ns;
 }
 
 int numi_merge_take(struct numi_merge *merge, struct arrival *arrival) {
-    const struct numi_mold_header *header = &arrival->header;
     if (!merge->in_session)
-        begin_session(merge, header->session, header->sequence);
-    if (!same_session(merge->session, header->session)) {
-        if (!is_over(merge, header->session))
+        begin_session(merge, arrival->session, arrival->sequence);
+    if (!same_session(merge->session, arrival->session)) {
+        if (!is_over(merge, arrival->session))
             return take_unknown(merge, arrival);
         take_stale(merge, arrival);
         return NUMI_OK;
@@ -176,28 +174,28 @@ int numi_merge_take(struct numi_merge *merge, struct arrival *arrival) {
 
 /* The session that waits begins, with the lower of its first two packets. */
 static void begin_waiting(struct numi_merge *merge) {
-    const struct numi_mold_header *header = &merge->waiting.header;
-    uint64_t first = header->sequence, other = merge->candidate.header.sequence;
-    begin_session(merge, header->session, merge->has_candidate && other < first ? other : first);
+    const struct arrival *waiting = &merge->waiting.arrival;
+    uint64_t first = waiting->sequence, other = merge->candidate.arrival.sequence;
+    begin_session(merge, waiting->session, merge->has_candidate && other < first ? other : first);
 }
 
 /* What was kept until all before it was out. 1, 0 where there is none. */
 int numi_merge_take_kept(struct numi_merge *merge) {
-    struct arrival arrival;
+    struct kept kept;
     if (merge->is_turning)
         begin_waiting(merge);
-    if (merge->has_candidate && same_session(merge->session, merge->candidate.header.session)) {
+    if (merge->has_candidate && same_session(merge->session, merge->candidate.arrival.session)) {
         release_candidate(merge);
-        arrival = merge->candidate;
+        put_aside(&kept, &merge->candidate.arrival);
     } else if (merge->is_waiting) {
-        arrival = merge->waiting;
         merge->is_waiting = false;
+        put_aside(&kept, &merge->waiting.arrival);
     } else if (merge->is_ending && merge->has_candidate) {
         release_candidate(merge);
-        turn(merge, &merge->candidate);
+        turn(merge, &merge->candidate.arrival);
         return 1;
     } else
         return 0;
-    int code = numi_merge_take(merge, &arrival);
+    int code = numi_merge_take(merge, &kept.arrival);
     return code == NUMI_OK ? 1 : code;
 }

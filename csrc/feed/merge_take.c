@@ -23,23 +23,37 @@ static uint64_t unwrapped(const struct numi_merge *merge, uint64_t number) {
     return next + (uint64_t)distance;
 }
 
-static int parse_offset(const struct numi_merge *merge, const uint8_t *payload, uint64_t size,
-                        struct numi_mold_header *header) {
+static int parse_offset(const struct numi_merge *merge, struct arrival *arrival) {
+    static const uint8_t nameless[NUMI_MOLD_SESSION_SIZE];
     const struct numi_merge_options *options = &merge->options;
-    *header = (struct numi_mold_header){.count = 1, .message_count = 1};
+    uint64_t size = arrival->packet->size;
     if (size < (uint64_t)options->sequence_offset + options->sequence_size || size > UINT16_MAX)
         return NUMI_MOLD_SHORT_HEADER;
-    header->sequence = unwrapped(merge, number_at(options, payload + options->sequence_offset));
+    const uint8_t *at = arrival->packet->payload + options->sequence_offset;
+    arrival->session = nameless;
+    arrival->sequence = unwrapped(merge, number_at(options, at));
+    arrival->message_count = 1;
     return NUMI_MOLD_OK;
 }
 
+static int parse_mold(struct arrival *arrival) {
+    const uint8_t *payload = arrival->packet->payload;
+    uint64_t size = arrival->packet->size;
+    if (NUMI_UNLIKELY(size < NUMI_MOLD_HEADER_SIZE))
+        return NUMI_MOLD_SHORT_HEADER;
+    uint32_t count = numi_be16(payload + 18);
+    arrival->session = payload;
+    arrival->sequence = numi_be64(payload + 10);
+    arrival->ends_session = count == NUMI_MOLD_END_OF_SESSION;
+    arrival->message_count = arrival->ends_session ? 0 : count;
+    return numi_mold_check_blocks(payload, size, arrival->message_count);
+}
+
 /* A header that would take the sequence past 64 bits is none. */
-int numi_merge_parse(const struct numi_merge *merge, const uint8_t *payload, uint64_t size,
-                     struct numi_mold_header *header) {
-    int reason = merge->options.numbering == NUMI_NUMBERED_BY_MOLD
-                     ? numi_mold_parse(payload, size, header)
-                     : parse_offset(merge, payload, size, header);
-    if (reason == NUMI_MOLD_OK && header->sequence > UINT64_MAX - header->message_count)
+int numi_merge_parse(const struct numi_merge *merge, struct arrival *arrival) {
+    int reason = merge->options.numbering == NUMI_NUMBERED_BY_MOLD ? parse_mold(arrival)
+                                                                   : parse_offset(merge, arrival);
+    if (reason == NUMI_MOLD_OK && arrival->sequence > UINT64_MAX - arrival->message_count)
         return NUMI_MOLD_TRAILING;
     return reason;
 }
@@ -65,11 +79,11 @@ void numi_merge_fill_bytes(const struct numi_merge *merge, const uint8_t *payloa
 
 static void note_copy(struct numi_merge *merge, const struct arrival *arrival, uint64_t sequence,
                       const uint8_t *message, uint32_t size, bool is_fresh) {
-    uint32_t line = arrival->packet.line;
+    uint32_t line = arrival->packet->line;
     if (is_fresh)
-        numi_copies_first(&merge->copies, sequence, message, size, line, arrival->packet.now_ns);
+        numi_copies_first(&merge->copies, sequence, message, size, line, arrival->now_ns);
     else
-        numi_copies_again(&merge->copies, sequence, message, size, line, arrival->packet.now_ns);
+        numi_copies_again(&merge->copies, sequence, message, size, line, arrival->now_ns);
 }
 
 /* Whether nobody has brought a message yet; `wanted` is the window's. */
@@ -81,8 +95,8 @@ static bool is_fresh(const struct numi_merge *merge, uint64_t sequence, uint64_t
 
 /* All messages of a packet below `end`, before they are taken. */
 static void note_copies(struct numi_merge *merge, const struct arrival *arrival, uint64_t end) {
-    const struct numi_merge_packet *packet = &arrival->packet;
-    uint64_t sequence = arrival->header.sequence, wanted = numi_window_wanted(&merge->window);
+    const struct numi_merge_packet *packet = arrival->packet;
+    uint64_t sequence = arrival->sequence, wanted = numi_window_wanted(&merge->window);
     if (merge->copies.count == 0 || sequence >= end)
         return;
     if (is_bare(merge)) {
@@ -102,15 +116,15 @@ static void note_copies(struct numi_merge *merge, const struct arrival *arrival,
 
 /* The output goes on with this packet. */
 static void note_advance(struct numi_merge *merge, const struct arrival *arrival) {
-    merge->advanced_ns = arrival->packet.now_ns;
+    merge->advanced_ns = arrival->now_ns;
     merge->far.count = 0;
-    if (arrival->packet.line <= NUMI_LINE_B)
-        numi_preference_advance(&merge->preference, arrival->packet.line, arrival->packet.now_ns);
+    if (arrival->packet->line <= NUMI_LINE_B)
+        numi_preference_advance(&merge->preference, arrival->packet->line, arrival->now_ns);
 }
 
 /* Straight through: nothing is held, and the packet goes on where the output stands. */
 static void pass(struct numi_merge *merge, const struct arrival *arrival, uint64_t end) {
-    const struct numi_merge_packet *packet = &arrival->packet;
+    const struct numi_merge_packet *packet = arrival->packet;
     struct numi_merge_run *run = &merge->run;
     *run = (struct numi_merge_run){
         .sequence = merge->window.next,
@@ -118,13 +132,16 @@ static void pass(struct numi_merge *merge, const struct arrival *arrival, uint64
         .rx_ns = packet->rx_ns,
         .flags = packet->flags,
         .line = packet->line,
+        .frame = packet->frame,
     };
-    numi_merge_fill_bytes(merge, packet->payload, packet->size, arrival->header.sequence, run);
+    numi_merge_fill_bytes(merge, packet->payload, packet->size, arrival->sequence, run);
     merge->has_run = true;
     merge->window.next = merge->window.top = end;
     merge->counts.ledger.frames[NUMI_FRAMES_DELIVERED]++;
     merge->counts.ledger.messages[NUMI_MESSAGES_NEW] += run->count;
-    merge->run_of = *arrival;
+    merge->spends = arrival->is_ours;
+    merge->spent_payload = packet->payload;
+    merge->spent_frame = packet->frame;
     note_advance(merge, arrival);
 }
 
@@ -184,11 +201,11 @@ struct parts {
 static void count_parts(struct numi_merge *merge, const struct arrival *arrival,
                         const struct parts *parts) {
     struct numi_ledger *ledger = &merge->counts.ledger;
-    uint64_t old = arrival->header.message_count - parts->fresh - parts->stale - parts->out;
+    uint64_t old = arrival->message_count - parts->fresh - parts->stale - parts->out;
     ledger->messages[NUMI_MESSAGES_STALE] += parts->stale;
     ledger->messages[NUMI_MESSAGES_OUT_OF_WINDOW] += parts->out;
     ledger->messages[NUMI_MESSAGES_DUPLICATE] += old;
-    merge->copies.lines[arrival->packet.line].first += parts->fresh;
+    merge->copies.lines[arrival->packet->line].first += parts->fresh;
     if (parts->fresh > 0)
         return;
     drop(merge, arrival);
@@ -206,24 +223,24 @@ static uint64_t count_stale(const struct numi_merge *merge, uint64_t from, uint6
 }
 
 /* Holds what of [from, to) is lacked. Returns how many messages, or NUMI_ERR_NO_MEMORY. */
-static int64_t hold(struct numi_merge *merge, struct arrival *arrival, uint64_t from, uint64_t to) {
+static int64_t hold(struct numi_merge *merge, const struct arrival *arrival, uint64_t from,
+                    uint64_t to) {
+    const struct numi_merge_packet *packet = arrival->packet;
     struct numi_window *window = &merge->window;
     int64_t code = numi_window_make_room(window);
-    if (code >= 0)
-        code = keep(arrival);
-    if (code < 0)
-        return code;
-    const struct numi_merge_packet *packet = &arrival->packet;
+    const uint8_t *payload = code < 0 ? NULL : keep(arrival);
+    if (payload == NULL)
+        return NUMI_ERR_NO_MEMORY;
     uint32_t place = numi_window_hold(window, &(struct numi_held){
-                                                  .payload = packet->payload,
-                                                  .sequence = arrival->header.sequence,
+                                                  .payload = payload,
+                                                  .sequence = arrival->sequence,
                                                   .rx_ns = packet->rx_ns,
                                                   .size = (uint32_t)packet->size,
                                                   .frame = packet->frame,
                                                   .flags = packet->flags,
                                                   .line = packet->line,
                                               });
-    uint64_t fresh = numi_window_put(window, from, to, place, packet->now_ns);
+    uint64_t fresh = numi_window_put(window, from, to, place, arrival->now_ns);
     if (window->packet_count > merge->counts.held_max)
         merge->counts.held_max = window->packet_count;
     merge->counts.ledger.messages[NUMI_MESSAGES_HELD] += fresh;
@@ -252,7 +269,7 @@ static uint64_t limit_of(struct numi_merge *merge, uint64_t position, uint64_t f
 /* Part of it is ahead, or something is held already. */
 static int take_ahead(struct numi_merge *merge, struct arrival *arrival, struct parts *parts) {
     struct numi_window *window = &merge->window;
-    uint64_t from = arrival->header.sequence, to = from + arrival->header.message_count;
+    uint64_t from = arrival->sequence, to = from + arrival->message_count;
     uint64_t wanted = numi_window_wanted(window);
     from = from < window->next ? window->next : from;
     uint64_t position = numi_window_position_with(window, from, to);
@@ -268,14 +285,13 @@ static int take_ahead(struct numi_merge *merge, struct arrival *arrival, struct 
     if (position > wanted)
         note_advance(merge, arrival);
     else if (from >= end_of_window(merge, position))
-        note_far(merge, from, arrival->packet.now_ns);
+        note_far(merge, from, arrival->now_ns);
     return NUMI_OK;
 }
 
 static int take_messages(struct numi_merge *merge, struct arrival *arrival) {
-    const struct numi_mold_header *header = &arrival->header;
     struct numi_window *window = &merge->window;
-    uint64_t from = header->sequence, to = from + header->message_count, next = window->next;
+    uint64_t from = arrival->sequence, to = from + arrival->message_count, next = window->next;
     struct parts parts = {0};
     int code = NUMI_OK;
     if (from < next)
@@ -295,34 +311,31 @@ static int take_messages(struct numi_merge *merge, struct arrival *arrival) {
 
 /* Heartbeats and the end of a session: what was sent below their sequence. */
 static void take_control(struct numi_merge *merge, const struct arrival *arrival) {
-    const struct numi_mold_header *header = &arrival->header;
     uint64_t position = numi_window_wanted(&merge->window);
     drop(merge, arrival);
     merge->counts.ledger.frames[NUMI_FRAMES_CONTROL]++;
-    merge->has_ended |= header->count == NUMI_MOLD_END_OF_SESSION;
-    *(header->count == NUMI_MOLD_END_OF_SESSION ? &merge->counts.ends_of_session
-                                                : &merge->counts.heartbeats) += 1;
-    if (header->sequence <= end_of_window(merge, position))
-        numi_window_announce(&merge->window, header->sequence, arrival->packet.now_ns);
+    merge->has_ended |= arrival->ends_session;
+    *(arrival->ends_session ? &merge->counts.ends_of_session : &merge->counts.heartbeats) += 1;
+    if (arrival->sequence <= end_of_window(merge, position))
+        numi_window_announce(&merge->window, arrival->sequence, arrival->now_ns);
     else
-        note_far(merge, header->sequence, arrival->packet.now_ns);
+        note_far(merge, arrival->sequence, arrival->now_ns);
 }
 
 /* What a line brings, whatever becomes of it. */
 static void note_line(struct numi_merge *merge, const struct arrival *arrival) {
-    const struct numi_mold_header *header = &arrival->header;
-    struct numi_line_counts *counts = &merge->copies.lines[arrival->packet.line];
-    uint64_t *top = &merge->tops[arrival->packet.line];
-    uint64_t end = header->sequence + header->message_count;
-    counts->packets += header->message_count > 0;
-    counts->messages += header->message_count;
-    counts->late += header->message_count > 0 && header->sequence < *top;
+    struct numi_line_counts *counts = &merge->copies.lines[arrival->packet->line];
+    uint64_t *top = &merge->tops[arrival->packet->line];
+    uint64_t end = arrival->sequence + arrival->message_count;
+    counts->packets += arrival->message_count > 0;
+    counts->messages += arrival->message_count;
+    counts->late += arrival->message_count > 0 && arrival->sequence < *top;
     *top = end > *top ? end : *top;
 }
 
 int numi_merge_take_in_session(struct numi_merge *merge, struct arrival *arrival) {
     note_line(merge, arrival);
-    if (arrival->header.message_count == 0) {
+    if (arrival->message_count == 0) {
         take_control(merge, arrival);
         return NUMI_OK;
     }

@@ -25,7 +25,7 @@ static int64_t end_of_dwell(const struct numi_preference *preference) {
     return preference->switched_ns + preference->dwell_ns;
 }
 
-static void lengthen(struct numi_preference *preference, int64_t now_ns) {
+void numi_preference_lengthen(struct numi_preference *preference, int64_t now_ns) {
     bool is_home = preference->preferred == preference->primary;
     uint32_t wanted = is_home ? preference->leave_after : preference->return_after;
     if (++preference->streak < wanted)
@@ -34,14 +34,4 @@ static void lengthen(struct numi_preference *preference, int64_t now_ns) {
         numi_preference_switch(preference, now_ns);
     else
         preference->due_ns = end_of_dwell(preference);
-}
-
-void numi_preference_advance(struct numi_preference *preference, uint32_t line, int64_t now_ns) {
-    preference->advanced_ns[line] = now_ns;
-    if (line != preference->preferred) {
-        lengthen(preference, now_ns);
-        return;
-    }
-    preference->streak = 0;
-    preference->due_ns = INT64_MAX;
 }

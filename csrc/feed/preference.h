@@ -30,8 +30,20 @@ struct numi_preference {
 
 void numi_preference_begin(struct numi_preference *preference);
 
+/* The streak of the line that is not preferred is longer by one. */
+void numi_preference_lengthen(struct numi_preference *preference, int64_t now_ns);
+
 /* A packet of a line made the output advance. */
-void numi_preference_advance(struct numi_preference *preference, uint32_t line, int64_t now_ns);
+static inline void numi_preference_advance(struct numi_preference *preference, uint32_t line,
+                                           int64_t now_ns) {
+    preference->advanced_ns[line] = now_ns;
+    if (line != preference->preferred) {
+        numi_preference_lengthen(preference, now_ns);
+        return;
+    }
+    preference->streak = 0;
+    preference->due_ns = INT64_MAX;
+}
 
 /* The dwell of a streak that waited for it is over at `due_ns`. */
 void numi_preference_switch(struct numi_preference *preference, int64_t at_ns);

@@ -274,14 +274,14 @@ static void take_run(struct numi_reader *reader, const struct numi_merge_run *ru
 }
 
 static int next_merged_run(struct numi_reader *reader, bool is_first) {
-    struct numi_merge_run *run = &reader->waiting;
+    const struct numi_merge_run *run;
     bool has_flushed = false;
     int code;
     if (reader->waits) {
-        take_run(reader, run);
+        take_run(reader, &reader->waiting);
         return 1;
     }
-    while ((code = numi_merge_next(reader->merge, run)) == 0) {
+    while ((code = numi_merge_next(reader->merge, &run)) == 0) {
         code = push_earliest(reader);
         if (code < 0)
             return code;
@@ -295,6 +295,7 @@ static int next_merged_run(struct numi_reader *reader, bool is_first) {
         return code;
     if (run->begins_session && !is_first) {
         reader->waits = true;
+        reader->waiting = *run;
         return AT_SESSION;
     }
     take_run(reader, run);

@@ -17,13 +17,7 @@ int numi_mold_parse(const uint8_t *payload, uint64_t size, struct numi_mold_head
     int reason = parse_header(payload, size, header);
     if (reason != NUMI_MOLD_OK)
         return reason;
-    uint64_t at = NUMI_MOLD_HEADER_SIZE;
-    for (uint32_t i = 0; i < header->message_count; i++) {
-        if (size - at < 2 || size - at - 2 < numi_be16(payload + at))
-            return NUMI_MOLD_SHORT_BLOCK;
-        at += 2u + numi_be16(payload + at);
-    }
-    return at == size ? NUMI_MOLD_OK : NUMI_MOLD_TRAILING;
+    return numi_mold_check_blocks(payload, size, header->message_count);
 }
 
 int numi_mold_parse_request(const uint8_t *payload, uint64_t size,

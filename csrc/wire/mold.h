@@ -50,6 +50,17 @@ NUMI_API const char *numi_mold_reason_name(uint32_t reason);
 
 #ifndef NUMI_CDEF
 
+/* Whether `count` blocks lie behind the header, and nothing else; NUMI_MOLD_OK or the reason. */
+static inline int numi_mold_check_blocks(const uint8_t *payload, uint64_t size, uint32_t count) {
+    uint64_t at = NUMI_MOLD_HEADER_SIZE;
+    for (uint32_t i = 0; i < count; i++) {
+        if (size - at < 2 || size - at - 2 < numi_be16(payload + at))
+            return NUMI_MOLD_SHORT_BLOCK;
+        at += 2u + numi_be16(payload + at);
+    }
+    return at == size ? NUMI_MOLD_OK : NUMI_MOLD_TRAILING;
+}
+
 /* The message at `at` of a packet that was checked, its size through `size`; `at` moves past it. */
 static inline const uint8_t *numi_mold_next(const uint8_t **at, uint16_t *size) {
     const uint8_t *message = *at + 2;
