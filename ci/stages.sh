@@ -136,10 +136,11 @@ stage_planted() {
     expect_abort MALLOC malloc
     expect_abort STRDUP strdup
 
-    expect_difference EMPTY_LEVEL test_best_price_changes
-    expect_difference LOST_LINK test_thousands_of_events
-    expect_difference REPLACE_PRIORITY test_a_replace_goes_to_the_back
-    expect_difference STALE_BEST test_best_price_changes
+    expect_difference EMPTY_LEVEL test_model_book.py test_best_price_changes
+    expect_difference LOST_LINK test_model_book.py test_thousands_of_events
+    expect_difference REPLACE_PRIORITY test_model_book.py test_a_replace_goes_to_the_back
+    expect_difference STALE_BEST test_model_book.py test_best_price_changes
+    expect_difference REQUEST_ONCE test_recover.py TestRecoverMachine
 }
 
 hot_paths() { # NAME
@@ -157,12 +158,12 @@ expect_abort() { # FAULT FUNCTION
     fi
 }
 
-# Each fault in the books by the test that meets it first: the model says otherwise, or the books' own check.
-expect_difference() { # FAULT TEST
+# Each fault by the test that meets it first: the model says otherwise, or the books' own check.
+expect_difference() { # FAULT FILE TEST
     local name=plant-$1 status=0
     python_build "$name" -Doptimization=1 -Db_lto=false "-Dplant=$1"
     PYTHONPATH="$root/build/$name-site" NUMI_EXPECT_BUILD="$name" \
-        pytest -x tests/test_model_book.py -k "$2" >"build/log/$name.txt" 2>&1 || status=$?
+        pytest -x "tests/$2" -k "$3" >"build/log/$name.txt" 2>&1 || status=$?
     if [ "$status" -ne 1 ] || ! grep -E 'AssertionError|CorruptError|Falsifying' "build/log/$name.txt"; then
         cat "build/log/$name.txt"
         echo "expected that the models differ from the planted $1, got exit $status"

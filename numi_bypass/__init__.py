@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numi_bypass.make import Cut, LineFaults, MadeDay, Packing, make_itch
     from numi_bypass.pool import Lease, Pool
     from numi_bypass.reading import Events, Raw, read
+    from numi_bypass.recover import Recover
     from numi_bypass.replaying import bbo, replay, snapshots
     from numi_bypass.ring import Ring
 
@@ -37,6 +38,7 @@ _HOMES = {
     "Packing": "make",
     "Pool": "pool",
     "Raw": "reading",
+    "Recover": "recover",
     "Ring": "ring",
     "Stamp": "clock",
     "bbo": "replaying",
@@ -71,6 +73,7 @@ __all__ = [
     "Packing",
     "Pool",
     "Raw",
+    "Recover",
     "Ring",
     "Stamp",
     "bbo",

@@ -16,7 +16,10 @@ EXPECTED: dict[str, dict[str, object]] = {
     "asan": {"sanitize": "address,undefined", "checks": True, "guard": False, "plant": "NONE"},
     "overflow": {"sanitize": "address,undefined", "plant": "OVERFLOW"},
     "guard": {"sanitize": "none", "guard": True},
-    **{f"plant-{name}": {"plant": name} for name in ("EMPTY_LEVEL", "LOST_LINK", "REPLACE_PRIORITY", "STALE_BEST")},
+    **{
+        f"plant-{name}": {"plant": name}
+        for name in ("EMPTY_LEVEL", "LOST_LINK", "REPLACE_PRIORITY", "STALE_BEST", "REQUEST_ONCE", "JOIN_OFF_BY_ONE")
+    },
 }
 
 
