@@ -141,6 +141,7 @@ stage_planted() {
     expect_difference REPLACE_PRIORITY test_model_book.py test_a_replace_goes_to_the_back
     expect_difference STALE_BEST test_model_book.py test_best_price_changes
     expect_difference REQUEST_ONCE test_recover.py TestRecoverMachine
+    expect_difference JOIN_OFF_BY_ONE test_glimpse.py test_what_is_behind_the_snapshot
 }
 
 hot_paths() { # NAME

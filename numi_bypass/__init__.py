@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numi_bypass.checksum import crc32c
     from numi_bypass.clock import Clock, ClockFit, Stamp
     from numi_bypass.cores import Faults, faults, fifo, lock_memory, pin, topology, unlock_memory, unpin
+    from numi_bypass.glimpse import Glimpse
     from numi_bypass.histogram import Histogram
     from numi_bypass.ledger import Ledger
     from numi_bypass.make import Cut, LineFaults, MadeDay, Packing, make_itch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numi_bypass.recover import Recover
     from numi_bypass.replaying import bbo, replay, snapshots
     from numi_bypass.ring import Ring
+    from numi_bypass.soup_client import SoupClient
 
 _HOMES = {
     "Book": "book",
@@ -30,6 +32,7 @@ _HOMES = {
     "Cut": "make",
     "Events": "reading",
     "Faults": "cores",
+    "Glimpse": "glimpse",
     "Histogram": "histogram",
     "Lease": "pool",
     "Ledger": "ledger",
@@ -40,6 +43,7 @@ _HOMES = {
     "Raw": "reading",
     "Recover": "recover",
     "Ring": "ring",
+    "SoupClient": "soup_client",
     "Stamp": "clock",
     "bbo": "replaying",
     "build_info": "build",
@@ -65,6 +69,7 @@ __all__ = [
     "Cut",
     "Events",
     "Faults",
+    "Glimpse",
     "Histogram",
     "Lease",
     "Ledger",
@@ -75,6 +80,7 @@ __all__ = [
     "Raw",
     "Recover",
     "Ring",
+    "SoupClient",
     "Stamp",
     "bbo",
     "build_info",

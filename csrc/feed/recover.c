@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "feed/patience.h"
 
 enum { NOBODY = 0xFFFF };
 
@@ -70,11 +71,7 @@ void numi_recover_defaults(struct numi_recover_options *options) {
 }
 
 static int check_options(const struct numi_recover_options *options) {
-    const int64_t longest = INT64_C(3600) * 1000000000;
-    const struct {
-        const char *name;
-        int64_t value, least, most;
-    } bounds[] = {
+    const struct numi_bound bounds[] = {
         {"servers", options->servers, 1, NUMI_RECOVER_SERVER_MAX},
         {"policy", options->policy, 0, NUMI_RECOVER_FAIL_OVER},
         {"request_max", options->request_max, 1, NUMI_RECOVER_REQUEST_MAX},
@@ -83,20 +80,15 @@ static int check_options(const struct numi_recover_options *options) {
         {"attempts_max", options->attempts_max, 1, NUMI_RECOVER_ATTEMPTS_MAX},
         {"failures_max", options->failures_max, 1, NUMI_RECOVER_ATTEMPTS_MAX},
         {"range_max", options->range_max, 1, NUMI_RECOVER_RANGE_MAX},
-        {"patience_ns", options->patience_ns, 0, longest},
-        {"timeout_ns", options->timeout_ns, 1, longest},
-        {"backoff_ns", options->backoff_ns, 0, longest},
-        {"backoff_max_ns", options->backoff_max_ns, options->backoff_ns, longest},
-        {"jitter_ns", options->jitter_ns, 0, longest},
-        {"rest_ns", options->rest_ns, 0, longest},
-        {"give_up_ns", options->give_up_ns, 0, longest},
+        {"patience_ns", options->patience_ns, 0, NUMI_PATIENCE_MAX},
+        {"timeout_ns", options->timeout_ns, 1, NUMI_PATIENCE_MAX},
+        {"backoff_ns", options->backoff_ns, 0, NUMI_PATIENCE_MAX},
+        {"backoff_max_ns", options->backoff_max_ns, options->backoff_ns, NUMI_PATIENCE_MAX},
+        {"jitter_ns", options->jitter_ns, 0, NUMI_PATIENCE_MAX},
+        {"rest_ns", options->rest_ns, 0, NUMI_PATIENCE_MAX},
+        {"give_up_ns", options->give_up_ns, 0, NUMI_PATIENCE_MAX},
     };
-    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++)
-        if (bounds[i].value < bounds[i].least || bounds[i].value > bounds[i].most)
-            return numi_error_set(NUMI_ERR_ARGUMENT, "%s=%lld: allowed %lld to %lld",
-                                  bounds[i].name, (long long)bounds[i].value,
-                                  (long long)bounds[i].least, (long long)bounds[i].most);
-    return NUMI_OK;
+    return numi_bounds_check(bounds, sizeof bounds / sizeof bounds[0]);
 }
 
 int numi_recover_open(struct numi_recover **out, const struct numi_recover_options *options) {
@@ -128,28 +120,6 @@ void numi_recover_close(struct numi_recover *recover) {
     free(recover->wants);
     free(recover->spare);
     free(recover);
-}
-
-/* ---- Times. The caller's clock may be anywhere: nothing wraps. */
-
-static int64_t later(int64_t now_ns, int64_t by_ns) {
-    int64_t sum;
-    return __builtin_add_overflow(now_ns, by_ns, &sum) ? INT64_MAX : sum;
-}
-
-static int64_t backoff(const struct numi_recover *recover, uint32_t attempts) {
-    int64_t wait = recover->options.backoff_ns, longest = recover->options.backoff_max_ns;
-    for (; attempts > 1 && wait > 0 && wait < longest; attempts--)
-        wait *= 2;
-    return wait < longest ? wait : longest;
-}
-
-static int64_t jitter(const struct numi_recover *recover, uint64_t sequence, uint32_t attempts) {
-    uint64_t z = recover->options.seed + sequence * 0x9E3779B97F4A7C15u + attempts;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    z ^= z >> 31;
-    return (int64_t)(z % ((uint64_t)recover->options.jitter_ns + 1));
 }
 
 /* ---- The wants follow the gaps. */
@@ -189,7 +159,7 @@ static bool follow_gap(struct numi_recover *recover, const struct numi_gap *gap,
             to = old->to < to ? old->to : to;
         } else {
             want.known_ns = gap->known_ns;
-            want.due_ns = later(gap->known_ns, recover->options.patience_ns);
+            want.due_ns = numi_later(gap->known_ns, recover->options.patience_ns);
             to = old != NULL && old->from < to ? old->from : to;
         }
         want.from = from;
@@ -234,6 +204,10 @@ static int check_gaps(const struct numi_gap *gaps, uint64_t gap_count) {
 
 /* ---- Requests end: overtaken, in time-out. */
 
+static int64_t wait_after(const struct numi_recover *recover, uint32_t attempts) {
+    return numi_backoff(recover->options.backoff_ns, recover->options.backoff_max_ns, attempts - 1);
+}
+
 static void end_request(struct numi_recover *recover, uint32_t slot) {
     recover->asked[slot].is_waiting = false;
     recover->waiting--;
@@ -257,7 +231,7 @@ static void blame(struct numi_recover *recover, uint32_t index, int64_t now_ns) 
     if (++server->failures < recover->options.failures_max)
         return;
     server->failures = 0;
-    server->rests_until_ns = later(now_ns, recover->options.rest_ns);
+    server->rests_until_ns = numi_later(now_ns, recover->options.rest_ns);
     recover->counts.rests++;
 }
 
@@ -267,11 +241,12 @@ static void time_out(struct numi_recover *recover, uint32_t slot, int64_t now_ns
         struct want *want = &recover->wants[i];
         if (want->request != slot)
             continue;
-        int64_t wait =
-            backoff(recover, want->attempts) + jitter(recover, asked->from, want->attempts);
+        int64_t wait = wait_after(recover, want->attempts);
+        wait += numi_jitter(recover->options.seed, asked->from, want->attempts,
+                            recover->options.jitter_ns);
         want->request = NOBODY;
         want->failed = (uint16_t)asked->server;
-        want->due_ns = NUMI_PLANTED(REQUEST_ONCE) ? INT64_MAX : later(now_ns, wait);
+        want->due_ns = NUMI_PLANTED(REQUEST_ONCE) ? INT64_MAX : numi_later(now_ns, wait);
     }
     end_request(recover, slot);
     recover->counts.timeouts++;
@@ -283,7 +258,7 @@ static void give_up(struct numi_recover *recover, int64_t now_ns) {
         struct want *want = &recover->wants[i];
         bool is_tried = want->request == NOBODY && want->attempts >= recover->options.attempts_max;
         if (want->is_given_up ||
-            (!is_tried && now_ns < later(want->known_ns, recover->options.give_up_ns)))
+            (!is_tried && now_ns < numi_later(want->known_ns, recover->options.give_up_ns)))
             continue;
         want->is_given_up = true;
         recover->counts.given_up += want->to - want->from;
@@ -349,7 +324,7 @@ static uint32_t ask(struct numi_recover *recover, uint32_t first, uint32_t serve
         .server = server,
         .from = from,
         .to = end,
-        .timeout_ns = later(now_ns, recover->options.timeout_ns),
+        .timeout_ns = numi_later(now_ns, recover->options.timeout_ns),
     };
     *request = (struct numi_request){from, (uint32_t)(end - from), server, {0}, {0}};
     numi_mold_write_header(request->bytes, recover->session, from, (uint16_t)request->count);
@@ -446,7 +421,7 @@ static void settle(struct numi_recover *recover, uint32_t slot, uint64_t end, in
             cut_want(recover, i, end);
         want->request = NOBODY;
         if (want->from < end) {
-            want->due_ns = later(now_ns, backoff(recover, want->attempts));
+            want->due_ns = numi_later(now_ns, wait_after(recover, want->attempts));
         } else {
             want->due_ns = now_ns;
             want->attempts--;
