@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numi_bypass import errors
     from numi_bypass.book import Book, Books
     from numi_bypass.build import build_info
+    from numi_bypass.carry import RequestCarry, SoupCarry
     from numi_bypass.checksum import crc32c
     from numi_bypass.clock import Clock, ClockFit, Stamp
     from numi_bypass.cores import Faults, faults, fifo, lock_memory, pin, topology, unlock_memory, unpin
@@ -42,7 +43,9 @@ _HOMES = {
     "Pool": "pool",
     "Raw": "reading",
     "Recover": "recover",
+    "RequestCarry": "carry",
     "Ring": "ring",
+    "SoupCarry": "carry",
     "SoupClient": "soup_client",
     "Stamp": "clock",
     "bbo": "replaying",
@@ -79,7 +82,9 @@ __all__ = [
     "Pool",
     "Raw",
     "Recover",
+    "RequestCarry",
     "Ring",
+    "SoupCarry",
     "SoupClient",
     "Stamp",
     "bbo",

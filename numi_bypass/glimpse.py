@@ -38,7 +38,7 @@ class Part:
     rx_ns: int = 0
 
 
-class Glimpse(Connected):
+class Glimpse(Connected[Part]):
     """The join; options are the fields of struct numi_glimpse_options and those of the client (docs/recovery.md)."""
 
     def __init__(
@@ -69,20 +69,12 @@ class Glimpse(Connected):
         with self._turn:
             return bool(lib.numi_glimpse_keep(self._glimpse, time_ns(now_ns), payload, len(payload), stamp, 0))
 
-    def receive(self, data: bytes, now_ns: int) -> list[Part]:
-        """The parts that bytes of the connection, and what was kept, give; without bytes what there is."""
+    def _drain(self, now: int) -> list[Part]:
         parts: list[Part] = []
         part = ffi.new("struct numi_glimpse_part *")
-
-        def take(now: int) -> None:
-            while lib.numi_glimpse_next(self._glimpse, now, part):
-                payload = bytes(ffi.buffer(part.payload, part.size)) if part.size else b""
-                parts.append(Part(_KINDS[part.kind], payload, int(part.rx_ns)))
-
-        now = time_ns(now_ns)
-        with self._turn:
-            take(now)
-            self._receive(data, now, take)
+        while lib.numi_glimpse_next(self._glimpse, now, part):
+            payload = bytes(ffi.buffer(part.payload, part.size)) if part.size else b""
+            parts.append(Part(_KINDS[part.kind], payload, int(part.rx_ns)))
         return parts
 
     @property

@@ -76,10 +76,8 @@ class Recover(Handle):
             count = checked(
                 lib.numi_recover_step(self._recover, now, self.session, given, len(rows), self._requests, room)
             )
-            return [
-                Request(one.sequence, one.count, one.server, bytes(ffi.buffer(one.bytes)))
-                for one in self._requests[0:count]
-            ]
+            asked = self._requests[0:count]
+            return [Request(one.sequence, one.count, one.server, bytes(ffi.buffer(one.bytes))) for one in asked]
 
     def _gaps(self, gaps: Gaps) -> NDArray[Any]:
         dtype = dtype_of("numi_gap")

@@ -10,11 +10,15 @@ r"""A SoupBinTCP client without a socket: bytes in, MoldUDP64 payloads out.
 ('live', 8)
 """
 
-from collections.abc import Callable
+from abc import abstractmethod
+from typing import Generic, TypeVar
 
 from numi_bypass._ffi import CData, checked, ffi, lib, text, whole
 from numi_bypass._handle import Handle, Turn
 from numi_bypass._options import options_of, rows_of
+
+Out = TypeVar("Out")
+"""What comes out: payloads of a session, parts of a join."""
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
@@ -52,7 +56,7 @@ def client_counts(client: CData) -> dict[str, int]:
     return row
 
 
-class Connected(Handle):
+class Connected(Handle, Generic[Out]):
     """What has a SoupBinTCP client: the side that its connection is held on."""
 
     _client: CData
@@ -76,15 +80,22 @@ class Connected(Handle):
         with self._turn:
             lib.numi_soup_client_lost(self._client, time_ns(now_ns))
 
-    def _receive(self, data: bytes, now: int, take: Callable[[int], None]) -> None:
-        """Bytes that came; `take` makes room. Bytes without a connection are nobody's."""
-        rest = memoryview(data)
-        while len(rest):
-            taken = int(lib.numi_soup_client_receive(self._client, now, ffi.from_buffer(rest), len(rest)))
-            take(now)
-            if taken == 0:
-                break
-            rest = rest[taken:]
+    @abstractmethod
+    def _drain(self, now: int) -> list[Out]:
+        """All that there is; makes room for more bytes."""
+
+    def receive(self, data: bytes, now_ns: int) -> list[Out]:
+        """What bytes of the connection give, and what there is without any. Without a connection they are nobody's."""
+        rest, now = memoryview(data), time_ns(now_ns)
+        with self._turn:
+            found = self._drain(now)
+            while len(rest):
+                taken = int(lib.numi_soup_client_receive(self._client, now, ffi.from_buffer(rest), len(rest)))
+                found += self._drain(now)
+                if taken == 0:
+                    break
+                rest = rest[taken:]
+        return found
 
     def outgoing(self) -> bytes:
         """The bytes to be sent now; they are taken for sent."""
@@ -106,8 +117,8 @@ class Connected(Handle):
         return bytes(ffi.buffer(lib.numi_soup_client_session(self._client), 10))
 
 
-class SoupClient(Connected):
-    """The state machine; options are the fields of struct numi_soup_client_options, which docs/recovery.md explains."""
+class SoupClient(Connected[bytes]):
+    """The state machine: MoldUDP64 payloads come out. Options: docs/recovery.md."""
 
     def __init__(self, *, username: str = "", password: str = "", session: str = "", **options: int) -> None:
         out = ffi.new("struct numi_soup_client **")
@@ -115,17 +126,11 @@ class SoupClient(Connected):
         self._client = ffi.gc(out[0], lib.numi_soup_client_close)
         self._turn = Turn("client")
 
-    def receive(self, data: bytes, now_ns: int) -> list[bytes]:
-        """The messages of bytes that came, as MoldUDP64 payloads."""
+    def _drain(self, now: int) -> list[bytes]:
         payloads: list[bytes] = []
         payload, size = ffi.new("uint8_t **"), ffi.new("uint64_t *")
-
-        def take(now: int) -> None:
-            while lib.numi_soup_client_next(self._client, now, payload, size):
-                payloads.append(bytes(ffi.buffer(payload[0], size[0])))
-
-        with self._turn:
-            self._receive(data, time_ns(now_ns), take)
+        while lib.numi_soup_client_next(self._client, now, payload, size):
+            payloads.append(bytes(ffi.buffer(payload[0], size[0])))
         return payloads
 
     def logout(self, now_ns: int) -> None:
