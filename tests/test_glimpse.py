@@ -179,6 +179,25 @@ def test_a_connection_that_breaks_makes_it_worthless() -> None:
     assert glimpse.counts()["snapshots"] == 2
 
 
+def test_the_next_server_is_asked_and_none_is_left_out() -> None:
+    glimpse = opened(servers=3, again_ns=0, backoff_ns=0)
+    for turn, ending in enumerate(["broken", "bad_mark", "silent", "broken"]):
+        assert glimpse.server == turn % 3
+        if ending == "bad_mark":
+            glimpse.receive(snapshot(0), turn)
+        else:
+            glimpse.receive(snapshot(9)[:-24], turn)
+        if ending == "silent":
+            glimpse.keep(live(1, 1, b"NUMI%06d" % turn), turn)
+            glimpse.keep(live(1, 1, b"OTHER%05d" % turn), turn)
+        else:
+            glimpse.lost(turn)
+        while glimpse.counts()["snapshots"] == turn + 1 or not glimpse.step(turn):
+            glimpse.step(turn)
+        glimpse.connected(turn)
+        glimpse.outgoing()
+
+
 WORTHLESS = {
     "not_whole": snapshot(5, first=2),
     "bad_mark": snapshot(0),

@@ -121,7 +121,9 @@ NUMI_API int numi_recover_step(struct numi_recover *recover, int64_t now_ns, con
                                struct numi_request *requests, uint32_t room);
 
 /* A packet that came from a server; returns enum numi_reply. NUMI_REPLY_OK: push it into the merge,
- * else it will be asked for again. NUMI_ERR_ARGUMENT: there is no such server. */
+ * else it will be asked for again. UNASKED, OTHER_SERVER and TOO_MANY are whole packets of the
+ * session, a late answer mostly: they settle nothing, and the merge may have them all the same.
+ * NUMI_ERR_ARGUMENT: there is no such server. */
 NUMI_API int numi_recover_reply(struct numi_recover *recover, int64_t now_ns, uint32_t server,
                                 const uint8_t *payload, uint64_t size);
 

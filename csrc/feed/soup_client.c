@@ -19,6 +19,7 @@ struct numi_soup_client {
     struct numi_soup_client_counts counts;
     uint32_t state;
     uint32_t server;
+    bool has_tried;    /* that server */
     uint32_t attempts; /* without a login in a row */
     int32_t connection;
     uint64_t next; /* sequence */
@@ -99,6 +100,7 @@ static void forget_bytes(struct numi_soup_client *client) {
 }
 
 static void next_server(struct numi_soup_client *client) {
+    client->has_tried = false;
     client->server = (client->server + 1) % client->options.servers;
 }
 
@@ -118,8 +120,7 @@ static void lose(struct numi_soup_client *client, int64_t now_ns, uint32_t loss)
 }
 
 void numi_soup_client_restart(struct numi_soup_client *client, int64_t now_ns, uint64_t sequence) {
-    bool has_moved_on = client->state == NUMI_SOUP_WAITING || client->state == NUMI_SOUP_FAILED;
-    if (!has_moved_on)
+    if (client->has_tried)
         next_server(client);
     forget_bytes(client);
     memcpy(client->session, client->options.session, SESSION_SIZE);
@@ -158,9 +159,10 @@ void numi_soup_client_lost(struct numi_soup_client *client, int64_t now_ns) {
 void numi_soup_client_logout(struct numi_soup_client *client, int64_t now_ns) {
     if (client->state == NUMI_SOUP_ENDED)
         return;
-    client->out_size = 0;
     if (client->state == NUMI_SOUP_LIVE)
         say(client, now_ns, NUMI_SOUP_LOGOUT);
+    else
+        client->out_size = 0;
     client->due_ns = numi_later(now_ns, client->options.login_ns);
     client->state = NUMI_SOUP_ENDED;
 }
@@ -171,6 +173,7 @@ static void connect_when_due(struct numi_soup_client *client, int64_t now_ns) {
     if (now_ns < client->due_ns)
         return;
     client->state = NUMI_SOUP_CONNECTING;
+    client->has_tried = true;
     client->due_ns = numi_later(now_ns, client->options.login_ns);
     client->connection = client->connection == INT32_MAX ? 1 : client->connection + 1;
     client->counts.connections++;
