@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import numi_bypass as nb
+from numi_bypass._ffi import ffi, lib
 from numi_bypass.glimpse import Part
 from numi_bypass.recover import Request
 from numi_sim.model import mold, soup
@@ -161,6 +162,23 @@ def test_a_stranger_s_datagram_is_not_received() -> None:
         got: list[tuple[bytes, int]] = []
         until(lambda: bool(got), serve, lambda: got.extend(carry.receive()))
         assert got == [(b"asked for", 0)]
+
+
+def test_a_datagram_larger_than_the_room_is_dropped_and_counted() -> None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as peer:
+        peer.bind(("127.0.0.1", 0))
+        peer.settimeout(PATIENCE_S)
+        out, room = ffi.new("struct numi_datagram **"), ffi.new("uint8_t[]", 10)
+        assert lib.numi_datagram_open(out, address_of(peer).encode()) == 0
+        datagram = ffi.gc(out[0], lib.numi_datagram_close)
+        assert lib.numi_datagram_send(datagram, b"hello", 5) == 1
+        back = peer.recvfrom(100)[1]
+        for data in (b"eleven byte", b"", b"ten bytes."):
+            peer.sendto(data, back)
+        sizes: list[int] = []
+        until(lambda: any(sizes), lambda: sizes.append(lib.numi_datagram_receive(datagram, room, 10)))
+        assert bytes(ffi.buffer(room)) == b"ten bytes."
+        assert lib.numi_datagram_counts(datagram).truncated == 1
 
 
 ACCEPTED = soup.encode({"packet_type": b"A", "session": SESSION, "sequence_number": 1})

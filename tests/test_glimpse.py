@@ -113,6 +113,14 @@ def test_a_packet_across_the_mark_is_cut() -> None:
     assert (glimpse.step(3), glimpse.state) == (0, "joined")
 
 
+def test_a_packet_that_ends_at_the_mark_is_below() -> None:
+    glimpse = opened()
+    glimpse.keep(live(1, 6), 1)
+    parts = glimpse.receive(snapshot(7), 2)
+    assert [part.payload for part in parts if part.kind == "tail"] == [mold.heartbeat(SESSION, 7)]
+    assert (glimpse.counts()["below"], glimpse.counts()["cut"]) == (1, 0)
+
+
 def test_a_small_gap_is_left_to_requests_and_a_large_one_is_another_snapshot() -> None:
     glimpse = opened(gap_max=5, again_ns=10)
     glimpse.keep(live(20, 3), 1)
