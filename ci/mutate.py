@@ -17,7 +17,7 @@ from numi_sim.model import capture, itch, mold, packet, tape
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "mutate"
-TARGETS = ["reader", "capture", "itch", "mold", "soup", "packet", "book", "tape"]
+TARGETS = ["reader", "capture", "itch", "mold", "soup", "packet", "book", "tape", "soup_client"]
 SESSION = b"NUMI000001"
 NOON_NS = 1_700_000_000_000_000_000
 
@@ -92,6 +92,27 @@ def streams(rng: random.Random) -> dict[str, bytes]:
     return {"soup": b"".join(len(body).to_bytes(2, "big") + body for body in bodies)}
 
 
+def sessions(rng: random.Random) -> dict[str, bytes]:
+    """A server's words in pieces, and between them what else may happen to a client."""
+    number = b"%20d" % rng.randrange(1, 9)
+    accepted = b"A" + SESSION + number
+    said = [accepted, *[b"S" + rng.randbytes(rng.choice((0, 9, 700))) for _ in range(9)], b"H", b"+debug"]
+    others = [b"Z", b"JA", b"JS", accepted, b"Sx", b"R"]
+    out = {}
+    for turn in range(8):
+        words = [accepted, *rng.choices(said, k=9), *rng.choices(others, k=2), accepted, *rng.choices(said, k=3)]
+        stream = b"".join(len(word).to_bytes(2, "big") + word for word in words)
+        steps = [bytes([turn])]
+        while stream:
+            size = rng.choice((1, 3, 40, 255))
+            steps += [bytes([0x11, len(stream[:size])]), stream[:size]]
+            stream = stream[size:]
+            if rng.random() < 0.2:
+                steps.append(bytes([rng.randrange(5), rng.randrange(256), 0, 0]))
+        out[f"session-{turn}"] = b"".join(steps)
+    return out
+
+
 def books(rng: random.Random) -> dict[str, bytes]:
     """Runs of messages of orders for every aim, as messages and as short steps; the options are drawn."""
     letters = "AAAAFECXDDUUPS"
@@ -149,6 +170,8 @@ def inputs(target: str, rng: random.Random) -> dict[str, bytes]:
         return {f"mold-{index}": payload for index, payload in enumerate(payloads(rng))}
     if target == "soup":
         return streams(rng)
+    if target == "soup_client":
+        return sessions(rng)
     if target == "book":
         return books(rng)
     if target == "tape":

@@ -136,11 +136,13 @@ stage_planted() {
     expect_abort MALLOC malloc
     expect_abort STRDUP strdup
 
-    expect_difference EMPTY_LEVEL test_best_price_changes
-    expect_difference LOST_LINK test_thousands_of_events
-    expect_difference REPLACE_PRIORITY test_a_replace_goes_to_the_back
-    expect_difference STALE_BEST test_best_price_changes
-    expect_difference SILENT_DROP test_losses_at_the_end tests/test_tape.py
+    expect_difference EMPTY_LEVEL test_model_book.py test_best_price_changes
+    expect_difference LOST_LINK test_model_book.py test_thousands_of_events
+    expect_difference REPLACE_PRIORITY test_model_book.py test_a_replace_goes_to_the_back
+    expect_difference STALE_BEST test_model_book.py test_best_price_changes
+    expect_difference REQUEST_ONCE test_recover.py TestRecoverMachine
+    expect_difference JOIN_OFF_BY_ONE test_glimpse.py test_what_is_behind_the_snapshot
+    expect_difference SILENT_DROP test_tape.py test_losses_at_the_end
 }
 
 hot_paths() { # NAME
@@ -159,11 +161,11 @@ expect_abort() { # FAULT FUNCTION
 }
 
 # Each fault by the test that meets it first: the model says otherwise, or a check of the core's own.
-expect_difference() { # FAULT TEST [FILE]
+expect_difference() { # FAULT FILE TEST
     local name=plant-$1 status=0
     python_build "$name" -Doptimization=1 -Db_lto=false "-Dplant=$1"
     PYTHONPATH="$root/build/$name-site" NUMI_EXPECT_BUILD="$name" \
-        pytest -x "${3-tests/test_model_book.py}" -k "$2" >"build/log/$name.txt" 2>&1 || status=$?
+        pytest -x "tests/$2" -k "$3" >"build/log/$name.txt" 2>&1 || status=$?
     if [ "$status" -ne 1 ] || ! grep -E 'AssertionError|CorruptError|Falsifying' "build/log/$name.txt"; then
         cat "build/log/$name.txt"
         echo "expected that the models differ from the planted $1, got exit $status"

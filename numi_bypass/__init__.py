@@ -10,18 +10,22 @@ if TYPE_CHECKING:
     from numi_bypass import errors
     from numi_bypass.book import Book, Books
     from numi_bypass.build import build_info
+    from numi_bypass.carry import RequestCarry, SoupCarry
     from numi_bypass.checksum import crc32c
     from numi_bypass.clock import Clock, ClockFit, Stamp
     from numi_bypass.cores import Faults, faults, fifo, lock_memory, pin, topology, unlock_memory, unpin
     from numi_bypass.feeding import Feed, PcapPort, SimPort
+    from numi_bypass.glimpse import Glimpse
     from numi_bypass.histogram import Histogram
     from numi_bypass.ledger import Ledger
     from numi_bypass.make import Cut, LineFaults, MadeDay, Packing, make_itch
     from numi_bypass.merging import Disagreement, LineCounts, Merge, Run
     from numi_bypass.pool import Lease, Pool
     from numi_bypass.reading import Events, Raw, read
+    from numi_bypass.recover import Recover
     from numi_bypass.replaying import bbo, replay, snapshots
     from numi_bypass.ring import Ring
+    from numi_bypass.soup_client import SoupClient
     from numi_bypass.tape import Tape, TapeInfo, TapeReader, export_tape, read_tape, tape_info
 
 _HOMES = {
@@ -34,6 +38,7 @@ _HOMES = {
     "Events": "reading",
     "Faults": "cores",
     "Feed": "feeding",
+    "Glimpse": "glimpse",
     "Histogram": "histogram",
     "Lease": "pool",
     "Ledger": "ledger",
@@ -45,9 +50,13 @@ _HOMES = {
     "PcapPort": "feeding",
     "Pool": "pool",
     "Raw": "reading",
+    "Recover": "recover",
+    "RequestCarry": "carry",
     "Ring": "ring",
     "Run": "merging",
     "SimPort": "feeding",
+    "SoupCarry": "carry",
+    "SoupClient": "soup_client",
     "Stamp": "clock",
     "Tape": "tape",
     "TapeInfo": "tape",
@@ -81,6 +90,7 @@ __all__ = [
     "Events",
     "Faults",
     "Feed",
+    "Glimpse",
     "Histogram",
     "Lease",
     "Ledger",
@@ -92,9 +102,13 @@ __all__ = [
     "PcapPort",
     "Pool",
     "Raw",
+    "Recover",
+    "RequestCarry",
     "Ring",
     "Run",
     "SimPort",
+    "SoupCarry",
+    "SoupClient",
     "Stamp",
     "Tape",
     "TapeInfo",

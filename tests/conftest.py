@@ -18,7 +18,15 @@ EXPECTED: dict[str, dict[str, object]] = {
     "guard": {"sanitize": "none", "guard": True},
     **{
         f"plant-{name}": {"plant": name}
-        for name in ("EMPTY_LEVEL", "LOST_LINK", "REPLACE_PRIORITY", "STALE_BEST", "SILENT_DROP")
+        for name in (
+            "EMPTY_LEVEL",
+            "LOST_LINK",
+            "REPLACE_PRIORITY",
+            "STALE_BEST",
+            "REQUEST_ONCE",
+            "JOIN_OFF_BY_ONE",
+            "SILENT_DROP",
+        )
     },
 }
 

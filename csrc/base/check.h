@@ -44,6 +44,8 @@ enum numi_plant {
     NUMI_PLANT_REPLACE_PRIORITY, /* a replace at the same price keeps its place */
     NUMI_PLANT_STALE_BEST,       /* a better level does not become the best */
     NUMI_PLANT_SILENT_DROP,      /* a tape does not tell what it dropped */
+    NUMI_PLANT_REQUEST_ONCE,     /* a request without an answer is not repeated */
+    NUMI_PLANT_JOIN_OFF_BY_ONE,  /* behind a snapshot the first message is left out */
 };
 #define NUMI_PLANT_JOIN(name)   NUMI_PLANT_##name
 #define NUMI_PLANT_EXPAND(name) NUMI_PLANT_JOIN(name)

@@ -54,16 +54,16 @@ static inline void take_runs(struct numi_merge *merge, struct numi_bench_output 
 }
 
 static inline int push(struct numi_merge *merge, const struct numi_pool *pool,
-                        const struct numi_bench_packet *packet, int64_t now_ns) {
+                       const struct numi_bench_packet *packet, int64_t now_ns) {
     const struct numi_frame *frame = &pool->frames[packet->frame];
     return numi_merge_push(merge, &(struct numi_merge_packet){
-                               .payload = numi_pool_data(pool, frame),
-                               .size = frame->data_size,
-                               .now_ns = now_ns,
-                               .rx_ns = now_ns,
-                               .frame = frame->index,
-                               .line = frame->line,
-                           });
+                                      .payload = numi_pool_data(pool, frame),
+                                      .size = frame->data_size,
+                                      .now_ns = now_ns,
+                                      .rx_ns = now_ns,
+                                      .frame = frame->index,
+                                      .line = frame->line,
+                                  });
 }
 
 uint64_t numi_bench_merge(struct numi_merge *merge, struct numi_pool *pool,

@@ -58,12 +58,6 @@ int numi_merge_parse(const struct numi_merge *merge, struct arrival *arrival) {
     return reason;
 }
 
-static const uint8_t *skip(const uint8_t *at, uint64_t count) {
-    for (; count > 0; count--)
-        at += 2 + numi_be16(at);
-    return at;
-}
-
 void numi_merge_fill_bytes(const struct numi_merge *merge, const uint8_t *payload, uint64_t size,
                            uint64_t first, struct numi_merge_run *run) {
     run->is_bare = is_bare(merge);
@@ -71,8 +65,8 @@ void numi_merge_fill_bytes(const struct numi_merge *merge, const uint8_t *payloa
     run->size = size;
     if (run->is_bare)
         return;
-    run->bytes = skip(payload + NUMI_MOLD_HEADER_SIZE, run->sequence - first);
-    run->size = (uint64_t)(skip(run->bytes, run->count) - run->bytes);
+    run->bytes = numi_mold_skip(payload + NUMI_MOLD_HEADER_SIZE, run->sequence - first);
+    run->size = (uint64_t)(numi_mold_skip(run->bytes, run->count) - run->bytes);
 }
 
 /* ---- Records of copies. */

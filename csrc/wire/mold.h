@@ -69,5 +69,12 @@ static inline const uint8_t *numi_mold_next(const uint8_t **at, uint16_t *size) 
     return message;
 }
 
+/* Behind the first `count` messages of a packet that was checked. */
+static inline const uint8_t *numi_mold_skip(const uint8_t *at, uint64_t count) {
+    for (; count > 0; count--)
+        at += 2 + numi_be16(at);
+    return at;
+}
+
 #endif
 #endif

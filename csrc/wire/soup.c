@@ -5,7 +5,7 @@
 #include "wire/bytes.h"
 
 enum {
-    NUMBER_SIZE = 20,
+    NUMBER_SIZE = NUMI_SOUP_NUMBER_SIZE,
     SESSION_SIZE = 10,
     USERNAME_SIZE = 6,
     PASSWORD_SIZE = 10,
@@ -45,8 +45,7 @@ uint32_t numi_soup_frame(const uint8_t *stream, uint64_t size) {
     return whole <= size ? whole : 0;
 }
 
-/* Digits with spaces on either side. */
-static int parse_number(const uint8_t *text, uint64_t *number) {
+int numi_soup_parse_number(const uint8_t *text, uint64_t *number) {
     uint32_t first = 0, last = NUMBER_SIZE;
     while (first < last && text[first] == ' ')
         first++;
@@ -65,7 +64,7 @@ static int parse_number(const uint8_t *text, uint64_t *number) {
 static int parse_fields(const uint8_t *payload, struct numi_soup_packet *packet) {
     if (packet->type == NUMI_SOUP_LOGIN_ACCEPTED) {
         memcpy(packet->session, payload, SESSION_SIZE);
-        return parse_number(payload + SESSION_SIZE, &packet->sequence);
+        return numi_soup_parse_number(payload + SESSION_SIZE, &packet->sequence);
     }
     if (packet->type == NUMI_SOUP_LOGIN_REJECTED)
         packet->reject_reason = (char)payload[0];
@@ -74,7 +73,7 @@ static int parse_fields(const uint8_t *payload, struct numi_soup_packet *packet)
         memcpy(packet->password, payload + USERNAME_SIZE, PASSWORD_SIZE);
         payload += USERNAME_SIZE + PASSWORD_SIZE;
         memcpy(packet->session, payload, SESSION_SIZE);
-        return parse_number(payload + SESSION_SIZE, &packet->sequence);
+        return numi_soup_parse_number(payload + SESSION_SIZE, &packet->sequence);
     }
     return NUMI_SOUP_OK;
 }

@@ -26,6 +26,7 @@ enum numi_soup_type {
 enum numi_soup_limit {
     NUMI_SOUP_HEAD_SIZE = 3,
     NUMI_SOUP_PAYLOAD_SIZE_MAX = 65534,
+    NUMI_SOUP_NUMBER_SIZE = 20,
 };
 
 enum numi_soup_reason {
@@ -54,6 +55,9 @@ NUMI_API uint32_t numi_soup_frame(const uint8_t *stream, uint64_t size);
 
 /* One whole packet of `size` bytes. NUMI_SOUP_OK and `packet` filled in, or the reason. */
 NUMI_API int numi_soup_parse(const uint8_t *bytes, uint64_t size, struct numi_soup_packet *packet);
+
+/* 20 bytes: digits with spaces on either side. NUMI_SOUP_OK, or NUMI_SOUP_BAD_NUMBER. */
+NUMI_API int numi_soup_parse_number(const uint8_t *text, uint64_t *number);
 
 /* Writes a packet whose fields (or, for the types that are all payload, whose `payload`) are given,
  * and returns its size; 0 where the type is unknown or the payload too long. `bytes` has room for
