@@ -43,14 +43,22 @@ static inline void look_ahead(const struct numi_pool *pool, const struct numi_be
     __builtin_prefetch(&pool->frames[frame]);
 }
 
-static inline void take_runs(struct numi_merge *merge, struct numi_bench_output *output) {
+static inline void take_run(const struct numi_merge_run *run, struct numi_bench_output *output) {
+    output->disorder += run->sequence != output->next;
+    output->next = run->sequence + run->count;
+    output->messages += run->bytes == NULL ? 0 : run->count;
+    output->gaps += run->bytes == NULL;
+}
+
+static inline void take_runs(struct numi_merge *merge, int code, struct numi_bench_output *output) {
     const struct numi_merge_run *run;
-    while (numi_merge_next(merge, &run) == 1) {
-        output->disorder += run->sequence != output->next;
-        output->next = run->sequence + run->count;
-        output->messages += run->bytes == NULL ? 0 : run->count;
-        output->gaps += run->bytes == NULL;
+    if (code == NUMI_MERGE_ONE) {
+        numi_merge_next(merge, &run);
+        take_run(run, output);
+        return;
     }
+    while (code > 0 && numi_merge_next(merge, &run) == 1)
+        take_run(run, output);
 }
 
 static inline int push(struct numi_merge *merge, const struct numi_pool *pool,
@@ -66,22 +74,30 @@ static inline int push(struct numi_merge *merge, const struct numi_pool *pool,
                                   });
 }
 
+static inline void merge_one(struct numi_merge *merge, const struct numi_pool *pool,
+                             const struct numi_bench_packet *packets, uint64_t i, uint64_t count,
+                             int64_t now_ns, struct numi_bench_output *output) {
+    look_ahead(pool, packets, i, count);
+    take_runs(merge, push(merge, pool, &packets[i], now_ns), output);
+}
+
 uint64_t numi_bench_merge(struct numi_merge *merge, struct numi_pool *pool,
                           const struct numi_bench_packet *packets, uint64_t count, int64_t *now_ns,
                           int64_t gap_ns, struct numi_histogram *latency,
                           struct numi_bench_output *output) {
+    int64_t now = *now_ns;
     numi_guard_enter();
     uint64_t begin = numi_ticks_fenced();
-    for (uint64_t i = 0; i < count; i++, *now_ns += gap_ns) {
-        look_ahead(pool, packets, i, count);
-        uint64_t before = latency == NULL ? 0 : numi_ticks_fenced();
-        if (push(merge, pool, &packets[i], *now_ns) > 0)
-            take_runs(merge, output);
-        if (latency != NULL)
-            numi_histogram_record(latency, (int64_t)(numi_ticks_fenced() - before));
+    for (uint64_t i = 0; i < count && latency == NULL; i++, now += gap_ns)
+        merge_one(merge, pool, packets, i, count, now, output);
+    for (uint64_t i = 0; i < count && latency != NULL; i++, now += gap_ns) {
+        uint64_t before = numi_ticks_fenced();
+        merge_one(merge, pool, packets, i, count, now, output);
+        numi_histogram_record(latency, (int64_t)(numi_ticks_fenced() - before));
     }
     uint64_t ticks = numi_ticks_fenced() - begin;
     numi_guard_exit();
+    *now_ns = now;
     return ticks;
 }
 

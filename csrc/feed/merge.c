@@ -96,7 +96,7 @@ int numi_merge_open(struct numi_merge **out, const struct numi_merge_options *op
     merge->counts.window = options->window == 0 ? UINT64_MAX : options->window;
     merge->counts.lines[0].last_ns = merge->counts.lines[1].last_ns = INT64_MIN;
     merge->now_ns = merge->due_ns = merge->advanced_ns = merge->began_ns = INT64_MIN;
-    merge->alarm_ns = INT64_MAX;
+    merge->alarm_ns = INT64_MIN; /* the first packet looks at the clock */
     merge->is_plain = options->numbering == NUMI_NUMBERED_BY_MOLD && options->restart_ns == 0;
     merge->preference = (struct numi_preference){
         .primary = options->primary,
@@ -200,7 +200,10 @@ static int64_t next_alarm(const struct numi_merge *merge) {
     return due;
 }
 
+/* All that was due at `due_ns` or before, but gaps: those are the output's. */
 __attribute__((noinline)) static void raise_alarms(struct numi_merge *merge) {
+    if (merge->began_ns == INT64_MIN)
+        merge->began_ns = merge->now_ns;
     if (merge->preference.due_ns <= merge->due_ns)
         numi_preference_switch(&merge->preference, merge->preference.due_ns);
     for (uint32_t line = 0; line < merge->options.line_count; line++)
@@ -211,14 +214,6 @@ __attribute__((noinline)) static void raise_alarms(struct numi_merge *merge) {
     merge->alarm_ns = next_alarm(merge);
 }
 
-/* All that was due at `due_ns` or before, but gaps: those are the output's. What is due moves away
- * with each packet, and comes near only here or when a streak begins to wait. */
-static inline void pass_time(struct numi_merge *merge, int64_t due_ns) {
-    merge->due_ns = due_ns;
-    if (NUMI_UNLIKELY(least(merge->alarm_ns, merge->preference.due_ns) <= due_ns))
-        raise_alarms(merge);
-}
-
 static inline bool has_due(const struct numi_merge *merge) {
     if (NUMI_LIKELY((merge->window.gap_count | merge->far.count) == 0))
         return false;
@@ -227,8 +222,9 @@ static inline bool has_due(const struct numi_merge *merge) {
 
 void numi_merge_advance(struct numi_merge *merge, int64_t now_ns) {
     merge->now_ns = now_ns > merge->now_ns ? now_ns : merge->now_ns;
-    if (merge->began_ns != INT64_MIN)
-        pass_time(merge, merge->now_ns);
+    merge->due_ns = merge->now_ns;
+    if (merge->began_ns != INT64_MIN && merge->alarm_ns <= merge->due_ns)
+        raise_alarms(merge);
 }
 
 /* ---- Push. */
@@ -236,11 +232,9 @@ void numi_merge_advance(struct numi_merge *merge, int64_t now_ns) {
 static inline int64_t note_time(struct numi_merge *merge, const struct numi_merge_packet *packet) {
     int64_t now_ns = packet->now_ns < merge->now_ns ? merge->now_ns : packet->now_ns;
     merge->now_ns = now_ns;
-    if (NUMI_UNLIKELY(merge->began_ns == INT64_MIN)) {
-        merge->began_ns = now_ns;
-        merge->alarm_ns = next_alarm(merge);
-    }
-    pass_time(merge, now_ns - 1);
+    merge->due_ns = now_ns - 1;
+    if (NUMI_UNLIKELY(merge->alarm_ns < now_ns))
+        raise_alarms(merge);
     if (packet->line > NUMI_LINE_B)
         return now_ns;
     struct numi_line_state *state = &merge->counts.lines[packet->line];
@@ -289,8 +283,11 @@ static inline void count_line(struct numi_merge *merge, const struct arrival *ar
     struct numi_line_counts *counts = &merge->copies.lines[line];
     counts->packets++;
     counts->messages += arrival->message_count;
-    counts->late += arrival->sequence < merge->tops[line];
-    merge->tops[line] = end > merge->tops[line] ? end : merge->tops[line];
+    if (NUMI_UNLIKELY(arrival->sequence < merge->tops[line])) {
+        counts->late++;
+        end = end > merge->tops[line] ? end : merge->tops[line];
+    }
+    merge->tops[line] = end;
 }
 
 static inline void pass_plain(struct numi_merge *merge, const struct arrival *arrival,
@@ -316,8 +313,7 @@ static inline void pass_plain(struct numi_merge *merge, const struct arrival *ar
     merge->counts.ledger.frames[NUMI_FRAMES_DELIVERED]++;
     merge->counts.ledger.messages[NUMI_MESSAGES_NEW] += arrival->message_count;
     merge->advanced_ns = arrival->now_ns;
-    if (packet->line <= NUMI_LINE_B)
-        numi_preference_advance(&merge->preference, packet->line, arrival->now_ns);
+    numi_merge_prefer(merge, packet->line, arrival->now_ns);
 }
 
 /* Whether it was one of these. */
@@ -355,7 +351,7 @@ int numi_merge_push(struct numi_merge *merge, const struct numi_merge_packet *pa
     }
     merge->counts.ledger.messages[NUMI_MESSAGES_CARRIED] += arrival.message_count;
     if (NUMI_LIKELY(take_plain(merge, &arrival)))
-        return merge->has_run;
+        return merge->has_run ? NUMI_MERGE_ONE : 0;
     if (NUMI_UNLIKELY(has_due(merge))) {
         put_aside(&merge->waiting, &arrival);
         merge->is_waiting = true;
@@ -367,10 +363,16 @@ int numi_merge_push(struct numi_merge *merge, const struct numi_merge_packet *pa
 
 /* ---- The output. */
 
+static inline void note_begin(struct numi_merge *merge) {
+    merge->run.begins_session = merge->is_fresh;
+    merge->is_fresh = false;
+}
+
 static inline void hand_out(struct numi_merge *merge) {
     merge->has_run = false;
     if (merge->spends)
         spend(merge);
+    note_begin(merge);
 }
 
 static void hand_out_piece(struct numi_merge *merge) {
@@ -449,23 +451,29 @@ static bool find_gap(struct numi_merge *merge, struct numi_gap *gap) {
 }
 
 /* Whether `run` is the next one. Without a look at what waits for the rest to be out. */
-static inline bool next_of_session(struct numi_merge *merge) {
+static bool next_of_session(struct numi_merge *merge) {
     struct numi_gap gap;
-    if (NUMI_LIKELY(merge->has_run))
+    if (merge->has_run) {
         hand_out(merge);
-    else if (merge->window.ready.first != 0)
+        return true;
+    }
+    if (merge->window.ready.first != 0)
         hand_out_piece(merge);
     else if (find_gap(merge, &gap))
         hand_out_gap(merge, gap);
     else
         return false;
-    merge->run.begins_session = merge->is_fresh;
-    merge->is_fresh = false;
+    note_begin(merge);
     return true;
 }
 
 int numi_merge_next(struct numi_merge *merge, const struct numi_merge_run **run) {
     free_spent(merge);
+    *run = &merge->run;
+    if (NUMI_LIKELY(merge->has_run)) {
+        hand_out(merge);
+        return 1;
+    }
     if (NUMI_LIKELY(!has_more(merge)))
         return 0;
     while (!next_of_session(merge)) {
@@ -473,7 +481,6 @@ int numi_merge_next(struct numi_merge *merge, const struct numi_merge_run **run)
         if (code != 1)
             return code;
     }
-    *run = &merge->run;
     return 1;
 }
 

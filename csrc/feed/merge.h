@@ -54,6 +54,7 @@ enum numi_numbering {
 };
 
 enum numi_merge_limit {
+    NUMI_MERGE_ONE = 2,                /* beside what else push returns */
     NUMI_MERGE_SESSIONS = 8,           /* over, whose packets are known to be stale */
     NUMI_MERGE_LOST_MAX = 1 << 12,     /* declared gaps that are remembered */
     NUMI_MERGE_COMPARED_MAX = 1 << 24, /* records of copies */

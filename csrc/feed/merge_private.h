@@ -64,9 +64,9 @@ struct numi_merge {
     uint64_t first; /* of the session */
     uint64_t whole; /* from here on nothing below the output was lost */
     int64_t now_ns;
-    int64_t began_ns;    /* the first packet; INT64_MIN before */
-    int64_t alarm_ns;    /* nothing but gaps is due before */
-    int64_t due_ns;      /* what is due at or before this happens now */
+    int64_t began_ns; /* the first packet; INT64_MIN before */
+    int64_t alarm_ns; /* nothing but gaps is due before: what is due moves away with each packet */
+    int64_t due_ns;   /* what is due at or before this happens now */
     int64_t advanced_ns; /* when the output last went on */
     uint64_t reach;      /* the farthest ahead that something is held, since nothing was */
     uint32_t shrinks;    /* times in a row that the window was wide enough for less */
@@ -126,6 +126,15 @@ static inline bool same_session(const uint8_t *one, const uint8_t *other) {
 
 static inline bool is_bare(const struct numi_merge *merge) {
     return merge->options.numbering == NUMI_NUMBERED_BY_OFFSET;
+}
+
+/* A packet of a line made the output advance; a streak may have to wait for the end of a dwell. */
+static inline void numi_merge_prefer(struct numi_merge *merge, uint32_t line, int64_t now_ns) {
+    if (NUMI_UNLIKELY(line > NUMI_LINE_B))
+        return;
+    numi_preference_advance(&merge->preference, line, now_ns);
+    if (NUMI_UNLIKELY(merge->preference.due_ns < merge->alarm_ns))
+        merge->alarm_ns = merge->preference.due_ns;
 }
 
 /* The bytes of the run's messages, in a packet that begins with `first`. */

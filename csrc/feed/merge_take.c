@@ -112,8 +112,7 @@ static void note_copies(struct numi_merge *merge, const struct arrival *arrival,
 static void note_advance(struct numi_merge *merge, const struct arrival *arrival) {
     merge->advanced_ns = arrival->now_ns;
     merge->far.count = 0;
-    if (arrival->packet->line <= NUMI_LINE_B)
-        numi_preference_advance(&merge->preference, arrival->packet->line, arrival->now_ns);
+    numi_merge_prefer(merge, arrival->packet->line, arrival->now_ns);
 }
 
 /* Straight through: nothing is held, and the packet goes on where the output stands. */
