@@ -21,6 +21,7 @@ COMMANDS = {
     "book": "the order books of a capture or of the two lines of a feed, at its end or at any moment",
     "decode": "files of exchange traffic as rows, Parquet, CSV or JSON lines",
     "features": "what this build and this machine can do, and why not",
+    "lines": "the two lines of a feed beside each other: loss, duplicates, order, skew, and what each rescued",
     "make": "synthetic traffic: a trading day, bare or on two lines with faults",
     "tape": "what a feed recorded: what is on a tape, and its frames as a capture",
 }

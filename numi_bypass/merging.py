@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from numi_bypass._ffi import CData, checked, ffi, lib, whole
 from numi_bypass._handle import Handle, Turn
+from numi_bypass.histogram import Histogram
 from numi_bypass.ledger import Ledger
 from numi_bypass.pool import Pool
 
@@ -34,6 +35,7 @@ _COUNTS: tuple[str, ...] = (
     "missing",
 )
 _COUNTS += ("held_max", "pending_full", "window")
+_LAG_NS = 60_000_000_000
 _NEVER = -(2**63)
 _TIME_MAX = 2**62
 
@@ -215,6 +217,20 @@ class MergeView(Handle):
             last_ns=None if last == _NEVER else last,
         )
 
+    def settle(self) -> None:
+        """Puts out the records of copies, so that what the lines missed is counted to the end."""
+        with self._turn:
+            lib.numi_merge_settle(self._open)
+
+    def lag(self, line: Line) -> Histogram:
+        """How far behind the first this line's second copies came, in ns: of every eighth message, a copy."""
+        number = whole("line", _line_of(line), 0, 1)
+        copies = lib.numi_merge_copies(self._open)
+        found = Histogram(_LAG_NS, 2)
+        if copies.count:
+            checked(lib.numi_histogram_add(found._histogram, ffi.addressof(copies.lag, number)))
+        return found
+
     def disagreements(self) -> list[Disagreement]:
         """The last copies that differed from the first, the newest at the end."""
         copies = lib.numi_merge_copies(self._open)
@@ -307,11 +323,6 @@ class Merge(MergeView):
             low, high = whole("first", first, 0, 2**64 - 1), whole("end", end, 0, 2**64 - 1)
             lib.numi_merge_give_up(self._open, low, high)
             return self._runs()
-
-    def settle(self) -> None:
-        """Puts out the records of copies, so that what the lines missed is counted to the end."""
-        with self._turn:
-            lib.numi_merge_settle(self._open)
 
     def _runs(self) -> list[Run]:
         runs = []
