@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from numi_bypass._ffi import CData, checked, ffi, lib, text, whole
+from numi_bypass._ffi import CData, checked, ffi, flag, lib, shortened, text, whole
 from numi_bypass._handle import Handle, Turn
 from numi_bypass.layout import dtype_of
 
@@ -34,6 +34,8 @@ Side = Literal[0, 1, "bid", "ask"]
 _SIDES: dict[Any, int] = {0: 0, 1: 1, "bid": 0, "ask": 1}
 _AHEAD = ("auto", "never", "always")
 _CHANGES_AT_ONCE = 4096
+_CACHE_SIZE_MAX = 1 << 40
+"""No machine has so much; what is larger was meant otherwise."""
 
 
 def _side(side: Side) -> int:
@@ -89,11 +91,11 @@ class Books(Handle):
             raise ValueError(f"ahead={ahead!r}: allowed 'auto', 'never', 'always'")
         options = ffi.new("struct numi_books_options *")
         options.seed = whole("seed", seed, 0, 2**64 - 1)
-        options.cache_size = whole("cache_size", cache_size, 0, 2**64 - 1)
+        options.cache_size = whole("cache_size", cache_size, 0, _CACHE_SIZE_MAX)
         options.order_max = whole("order_max", order_max, 1, int(lib.NUMI_BOOK_ORDER_MAX))
         options.window_bits = whole("window_bits", window_bits, 7, 30)
         options.ahead = _AHEAD.index(ahead)
-        options.consume_trades = bool(consume_trades)
+        options.consume_trades = flag("consume_trades", consume_trades)
         out = ffi.new("struct numi_books **")
         checked(lib.numi_books_open(out, options))
         self._own(out[0])
@@ -139,7 +141,7 @@ class Books(Handle):
         """The same; returns each change of a best price (struct numi_book_best), with `sizes` of its quantity too."""
         rows = _rows(events)
         found = np.empty(_CHANGES_AT_ONCE, dtype_of("numi_book_best"))
-        out = ffi.new("struct numi_book_changes *", {"sizes": sizes, "row_max": len(found)})
+        out = ffi.new("struct numi_book_changes *", {"sizes": flag("sizes", sizes), "row_max": len(found)})
         out.rows = ffi.from_buffer("struct numi_book_best[]", found)
         parts, done = [], 0
         with self._turn:
@@ -170,7 +172,7 @@ class Books(Handle):
             raise ValueError(f"{len(symbols)} symbols and {len(wire_ids)} wire ids: allowed as many of each")
         ids = [whole("wire_ids", one, 0, 2**64 - 1) for one in wire_ids]
         with self._turn:
-            self._symbols = [_text_of(symbol).rstrip() for symbol in symbols]
+            self._symbols = [text_of(symbol).rstrip() for symbol in symbols]
             self._instruments = {symbol: index for index, symbol in enumerate(self._symbols) if symbol}
             self._wire_ids = np.array(ids, np.uint64)
 
@@ -265,13 +267,13 @@ class Books(Handle):
         return Book(self, whole("instrument", instrument, 0, int(lib.NUMI_BOOK_INSTRUMENT_MAX) - 1))
 
     def __getitem__(self, symbol: str | bytes) -> "Book":
-        index = self._instruments.get(_text_of(symbol))
+        index = self._instruments.get(text_of(symbol))
         if index is None:
-            raise KeyError(f"no instrument is called {_text_of(symbol)!r}")
+            raise KeyError(f"no instrument is called {text_of(symbol)!r}")
         return Book(self, index)
 
     def __contains__(self, symbol: object) -> bool:
-        return isinstance(symbol, str | bytes) and _text_of(symbol) in self._instruments
+        return isinstance(symbol, str | bytes) and text_of(symbol) in self._instruments
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._instruments)
@@ -372,5 +374,8 @@ def _events(rows: NDArray[Any]) -> CData:
     return ffi.from_buffer("struct numi_event[]", rows)
 
 
-def _text_of(symbol: str | bytes) -> str:
+def text_of(symbol: str | bytes) -> str:
+    """A symbol as text."""
+    if not isinstance(symbol, str | bytes):
+        raise TypeError(f"{shortened(symbol)} as a symbol: allowed str or bytes; Books.book takes an index as well")
     return symbol.decode("ascii", "replace") if isinstance(symbol, bytes) else symbol

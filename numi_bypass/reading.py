@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, text, whole
+from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, refused, text, whole
 from numi_bypass._growing import Growing
 from numi_bypass._handle import Handle, Turn
 from numi_bypass.layout import dtype_of
@@ -69,13 +69,23 @@ def fields_of(letter: str) -> tuple[Field, ...]:
     return tuple(Field(text(field.name), kinds[field.kind]) for field in table.fields[0 : table.field_count])
 
 
+def _name_of(path: Path) -> str:
+    """The name of a file; bytes are refused, since they are a file's content more often than its name."""
+    name = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(name, str):
+        raise TypeError(f"a path of type {type(path).__name__}: allowed the name of a file, as str or os.PathLike")
+    return name
+
+
 def _open_reader(paths: list[Path], merged: bool) -> CData:
-    out = ffi.new("struct numi_reader **")
+    out, names = ffi.new("struct numi_reader **"), [path_bytes(_name_of(path)) for path in paths]
+    if names.count(b"-") > 1:
+        raise refused("- and -: stdin can be named once, the other line needs a file")
     if not merged:
-        checked(lib.numi_reader_open(out, path_bytes(paths[0])))
+        checked(lib.numi_reader_open(out, names[0]))
         return out[0]
-    names = [ffi.new("char[]", path_bytes(path)) for path in paths]
-    checked(lib.numi_reader_open_lines(out, ffi.new("char *[]", names), len(names)))
+    lines = [ffi.new("char[]", name) for name in names]
+    checked(lib.numi_reader_open_lines(out, ffi.new("char *[]", lines), len(lines)))
     return out[0]
 
 
@@ -85,10 +95,10 @@ class Source(Handle):
     def __init__(self, path: Path, decoder: str, other: Path | None = None, merge: bool = False) -> None:
         if decoder != "itch50":
             raise ValueError(f"decoder={decoder!r}: allowed 'itch50'")
-        self.path = os.fspath(path)
         paths = [path] if other is None else [path, other]
         self._lines = range(len(paths))
         self._reader = ffi.gc(_open_reader(paths, merge or other is not None), lib.numi_reader_close)
+        self.path = os.fspath(path)
         self._turn = Turn("reader")
 
     def _decoder(self) -> CData:

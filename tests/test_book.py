@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,8 @@ import numi_bypass as nb
 from numi_bypass.layout import dtype_of
 from numi_bypass.replaying import nanoseconds
 from numi_sim.model import book as book_model
-from numi_sim.model import capture, itch, mold, packet
+from numi_sim.model import capture, mold
+from tests.traffic import FIRST, SECOND, S, add, book, document, message, recorded
 
 EMPTY_HASH = "99aa06d3014798d86001c324468d497f"
 DAY = {"messages": 20_000, "symbols": 8, "seed": 6}
@@ -50,18 +50,6 @@ class Modelled:
             pass
         self.symbols = [symbol.decode() for symbol in source.symbols]
         self.hash = self.books.state_hash(dict(enumerate(source.locates.tolist())))
-
-
-def book(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "numi_bypass", "book", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def document(*words: object) -> dict[str, Any]:
-    run = book(*words, "--json")
-    assert (run.returncode, run.stderr) == (0, "")
-    found: dict[str, Any] = json.loads(run.stdout)
-    return found
 
 
 # --- the command
@@ -208,7 +196,7 @@ def test_snapshots_are_the_books_at_each_instant(day: Path) -> None:
     first, last = -(-rows[0]["exchange_ns"] // every), rows[-1]["exchange_ns"] // every
     assert len(parts) == last - first + 1
     for hour, part in zip(range(first, last + 1), parts, strict=True):
-        books = nb.replay(day, until_ns=hour * every)
+        books = nb.replay(day, until=hour * every)
         for side, levels in zip((b"bid", b"ask"), books["A"].top(3) if "A" in books else ([], []), strict=True):
             got = part[part["side"] == side]
             assert got["place"].tolist() == list(range(len(levels)))
@@ -296,29 +284,6 @@ def test_a_second_thread_is_refused() -> None:
 
 # --- captures by hand: sessions, gaps, names that come late
 
-HEADERS = packet.Headers("10.0.0.1", "239.192.1.1", 26400, 26400)
-NOON_NS = 1_700_000_000_000_000_000
-S = 10**9
-
-
-def message(letter: str, **fields: Any) -> bytes:
-    blank = {one.name: b"" if one.kind == "alpha" else 0 for one in itch.LAYOUTS[letter.encode()].fields}
-    return itch.encode({**blank, "message_type": letter.encode(), **fields})
-
-
-def add(order: int, at: float = 0, symbol: bytes = b"A", locate: int = 1, **fields: Any) -> bytes:
-    given = {"stock_locate": locate, "stock": symbol, "timestamp": int(at * S), "order_reference_number": order}
-    return message("A", **given, **{"shares": 10, "price": 1000, "buy_sell_indicator": b"B", **fields})
-
-
-def recorded(path: Path, *payloads: bytes) -> Path:
-    packets = [(NOON_NS + index, packet.build(HEADERS, payload)) for index, payload in enumerate(payloads)]
-    path.write_bytes(capture.write_pcap(packets))
-    return path
-
-
-FIRST, SECOND = b"NUMI000001", b"NUMI000002"
-
 
 @pytest.fixture
 def two_sessions(tmp_path: Path) -> Path:
@@ -388,11 +353,11 @@ def test_a_file_goes_on_where_another_ended(tmp_path: Path) -> None:
     path.write_bytes(capture.write_itch([add(1, symbol=b"A", locate=1), add(2, symbol=b"B", locate=2)]))
     same.write_bytes(capture.write_itch([add(3, symbol=b"A", locate=1)]))
     other.write_bytes(capture.write_itch([add(4, symbol=b"B", locate=2)]))
-    books = nb.replay(same, books=nb.replay(path))
+    books = nb.replay(same, books=nb.replay(path), resume=True)
     assert books["A"].orders("bid", 1000)["order"].tolist() == [1, 3]
     assert books["B"].position(2) == 0
     with pytest.raises(ValueError, match="other instruments"):
-        nb.replay(other, books=books)
+        nb.replay(other, books=books, resume=True)
     assert books.hash() == books.copy().hash()
 
 
@@ -415,11 +380,11 @@ def test_trades_take_where_the_books_say_so(tmp_path: Path) -> None:
 def test_a_moment_splits_messages_of_one_batch(tmp_path: Path) -> None:
     path = tmp_path / "moments.itch"
     path.write_bytes(capture.write_itch([add(1, 1), add(2, 2), add(3, 2), add(4, 3)]))
-    assert nb.replay(path, until_ns=2 * S).counts()["messages"] == 3
-    assert nb.replay(path, until_ns=2 * S - 1).counts()["messages"] == 1
+    assert nb.replay(path, until=2 * S).counts()["messages"] == 3
+    assert nb.replay(path, until=2 * S - 1).counts()["messages"] == 1
     assert nb.replay(path, until_sequence=0).counts()["messages"] == 0
-    assert nb.replay(path, until_ns=9 * S, until_sequence=3).counts()["messages"] == 3
-    for wrong in ({"until_ns": -1}, {"until_sequence": 2**64}, {"batch": 0}):
+    assert nb.replay(path, until=9 * S, until_sequence=3).counts()["messages"] == 3
+    for wrong in ({"until": -1}, {"until_sequence": 2**64}, {"batch": 0}):
         with pytest.raises(nb.errors.ArgumentError, match="allowed"):
             nb.replay(path, **wrong)
 

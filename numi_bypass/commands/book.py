@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 import sys
 from collections import Counter
 from itertools import zip_longest
@@ -16,19 +15,17 @@ from numi_bypass.book import Book, Books
 from numi_bypass.cli import EXIT_FAILED, EXIT_OK, CommandError
 from numi_bypass.options import whole
 from numi_bypass.progress import Progress
-from numi_bypass.replaying import Replay
+from numi_bypass.replaying import Replay, time_of_day
 
 _DEPTH_MAX = 2**31 - 1
 _GAPS_SHOWN = 8
 
 
 def _moment(word: str) -> int:
-    """A New York time of day as ns since midnight."""
-    found = re.fullmatch(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?", word)
-    hours, minutes, seconds = (int(part or 0) for part in found.groups()[:3]) if found else (24, 60, 60)
-    if found is None or hours > 23 or minutes > 59 or seconds > 59:
-        raise argparse.ArgumentTypeError(f"{word!r}: allowed a time of day as 09:30:00.5")
-    return (hours * 3600 + minutes * 60 + seconds) * 10**9 + int((found[4] or "").ljust(9, "0"))
+    try:
+        return time_of_day(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +47,7 @@ class _Day:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.books = Books(consume_trades=options.consume_trades)
-        until = {"until_ns": options.at, "until_sequence": options.at_seq}
+        until = {"until": options.at, "until_sequence": options.at_seq}
         self._replay = Replay(options.file, other=options.other, books=self.books, **until)
         self.by_type: Counter[str] = Counter()
         self.failure: str | None = None
