@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from numi_bypass import errors
 from numi_bypass._ffi import CData, checked, ffi, flag, lib, shortened, text, whole
 from numi_bypass._handle import Handle, Turn
 from numi_bypass.layout import dtype_of
@@ -36,6 +37,8 @@ _AHEAD = ("auto", "never", "always")
 _CHANGES_AT_ONCE = 4096
 _CACHE_SIZE_MAX = 1 << 40
 """No machine has so much; what is larger was meant otherwise."""
+
+_LEVELS_ALL = 2**31 - 1
 
 
 def _side(side: Side) -> int:
@@ -96,16 +99,20 @@ class Books(Handle):
         options.window_bits = whole("window_bits", window_bits, 7, 30)
         options.ahead = _AHEAD.index(ahead)
         options.consume_trades = flag("consume_trades", consume_trades)
+        self._open(options)
+
+    def _open(self, options: CData) -> None:
         out = ffi.new("struct numi_books **")
         checked(lib.numi_books_open(out, options))
-        self._own(out[0])
+        self._own(out[0], options)
+
+    def _own(self, books: CData, options: CData) -> None:
+        self._memory: CData = ffi.gc(books, lib.numi_books_close)
+        self._turn = Turn("set of books")
+        self._options = options
         self._symbols: list[str] = []
         self._instruments: dict[str, int] = {}
         self._wire_ids = np.empty(0, np.uint64)
-
-    def _own(self, books: CData) -> None:
-        self._memory: CData = ffi.gc(books, lib.numi_books_close)
-        self._turn = Turn("set of books")
 
     @property
     def _books(self) -> CData:
@@ -181,7 +188,11 @@ class Books(Handle):
         digest = ffi.new("uint8_t[16]")
         with self._turn:
             ids = ffi.from_buffer("uint64_t[]", self._wire_ids)
-            checked(lib.numi_books_hash(self._books, ids, len(self._wire_ids), digest))
+            try:
+                checked(lib.numi_books_hash(self._books, ids, len(self._wire_ids), digest))
+            except errors.ArgumentError as error:
+                remedy = "Books.name(symbols, wire_ids) names them"
+                raise errors.ArgumentError(error.code, error.name, f"{error.detail}; {remedy}") from None
         return bytes(digest).hex()
 
     def check(self) -> None:
@@ -200,7 +211,7 @@ class Books(Handle):
         with self._turn:
             checked(lib.numi_books_copy(out, self._books))
         books = Books.__new__(Books)
-        books._own(out[0])
+        books._own(out[0], self._options)
         books._symbols, books._instruments = self._symbols, self._instruments
         books._wire_ids = self._wire_ids
         return books
@@ -210,8 +221,37 @@ class Books(Handle):
         """Books of the core's that somebody else owns, in memory of their own."""
         out, books = ffi.new("struct numi_books **"), cls.__new__(cls)
         checked(lib.numi_books_copy(out, source))
-        books._own(out[0])
+        options = ffi.new("struct numi_books_options *")
+        lib.numi_books_defaults(options)
+        books._own(out[0], options)
         books.name(symbols.tolist(), wire_ids)
+        return books
+
+    def _orders_of(self, instrument: int) -> NDArray[Any]:
+        """All orders of a book, bids first, the best levels first, each in its queue's order."""
+        sides = [(side, _levels(self._books, instrument, side, _LEVELS_ALL)) for side in (0, 1)]
+        rows = np.zeros(sum(int(levels["order_count"].sum()) for _, levels in sides), dtype_of("numi_book_order"))
+        memory, done = ffi.from_buffer("struct numi_book_order[]", rows), 0
+        for side, levels in sides:
+            for price, count in zip(levels["price"].tolist(), levels["order_count"].tolist(), strict=True):
+                done += lib.numi_books_queue(self._books, instrument, side, price, memory + done, count)
+        return rows
+
+    def _alone(self, instrument: int) -> "Books":
+        """Books that hold this instrument's book and no other."""
+        with self._turn:
+            orders = self._orders_of(instrument)
+            symbols, wire_ids = self._symbols[instrument : instrument + 1], self._wire_ids[: instrument + 1]
+        adds = np.zeros(len(orders), dtype_of("numi_event"))
+        for name in ("order", "price", "quantity", "instrument", "side"):
+            adds[name] = orders[name]
+        adds["kind"] = ord("A")
+        books = Books.__new__(Books)
+        books._open(self._options)
+        books._symbols = [""] * instrument + symbols
+        books._instruments = {symbol: instrument for symbol in symbols if symbol}
+        books._wire_ids = wire_ids
+        books.apply(adds)
         return books
 
     def order(self, order: int) -> Order | None:
@@ -248,7 +288,7 @@ class Books(Handle):
 
     def top_of(self, instruments: Sequence[int], n: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The best `n` levels of several books, of each its bids and its asks; and how many of both, a row a book."""
-        count, level = whole("n", n, 0, 2**31 - 1), dtype_of("numi_book_level")
+        count, level = whole("n", n, 0, _LEVELS_ALL), dtype_of("numi_book_level")
         with self._turn:
             books = self._books
             depths = [[lib.numi_books_depth(books, one, side) for side in (0, 1)] for one in instruments]
@@ -283,12 +323,23 @@ class Books(Handle):
 
 
 class Book:
-    """One instrument's book: a look into `Books`, always at what they are now."""
+    """One instrument's book: a look into `Books`, always at what they are now.
+
+    Two looks at the same book of the same `Books` are equal.
+    """
 
     def __init__(self, books: Books, instrument: int) -> None:
         self._of = books
         self._turn = books._turn
         self.instrument = instrument
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Book):
+            return NotImplemented
+        return self._of is other._of and self.instrument == other.instrument
+
+    def __hash__(self) -> int:
+        return hash((id(self._of), self.instrument))
 
     @property
     def symbol(self) -> str:
@@ -321,19 +372,12 @@ class Book:
         with self._turn:
             return int(lib.numi_books_depth(self._of._books, self.instrument, number))
 
-    def _top(self, side: int, count: int) -> NDArray[Any]:
+    def top(self, n: int = 10) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The best `n` levels of bids and of asks, the best first (struct numi_book_level)."""
+        count = whole("n", n, 0, _LEVELS_ALL)
         with self._turn:
             books = self._of._books
-            depth = int(lib.numi_books_depth(books, self.instrument, side))
-            rows = np.empty(min(count, depth), dtype_of("numi_book_level"))
-            memory = ffi.from_buffer("struct numi_book_level[]", rows)
-            lib.numi_books_top(books, self.instrument, side, memory, len(rows))
-        return rows
-
-    def top(self, n: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The best `n` levels of bids and of asks, the best first (struct numi_book_level)."""
-        count = whole("n", n, 0, 2**31 - 1)
-        return self._top(0, count), self._top(1, count)
+            return _levels(books, self.instrument, 0, count), _levels(books, self.instrument, 1, count)
 
     def level(self, side: Side, price: int) -> np.void | None:
         """The level at a price: price, quantity, order_count; None where no order rests."""
@@ -361,6 +405,18 @@ class Book:
         found = self._of.order(order)
         return None if found is None or found.instrument != self.instrument else found.position
 
+    def copy(self) -> "Book":
+        """This book as it is now, in memory of its own: it stays so while the books move on.
+
+        It is a look into new `Books` that hold this book alone: each of its orders is added to them anew, and they take
+        a millisecond and 1.5 MB at least. To keep many books of one moment, copy the `Books`.
+        """
+        return Book(self._of._alone(self.instrument), self.instrument)
+
+    def hash(self) -> str:
+        """The state hash of this book: that of `Books` which hold it alone. Takes as long as a copy."""
+        return self._of._alone(self.instrument).hash()
+
 
 def _rows(events: NDArray[Any]) -> NDArray[Any]:
     """Events as the core takes them; a copy only where they do not lie side by side."""
@@ -372,6 +428,14 @@ def _rows(events: NDArray[Any]) -> NDArray[Any]:
 
 def _events(rows: NDArray[Any]) -> CData:
     return ffi.from_buffer("struct numi_event[]", rows)
+
+
+def _levels(books: CData, instrument: int, side: int, count: int) -> NDArray[Any]:
+    """The best `count` levels of a side."""
+    depth = int(lib.numi_books_depth(books, instrument, side))
+    rows = np.empty(min(count, depth), dtype_of("numi_book_level"))
+    lib.numi_books_top(books, instrument, side, ffi.from_buffer("struct numi_book_level[]", rows), len(rows))
+    return rows
 
 
 def text_of(symbol: str | bytes) -> str:
