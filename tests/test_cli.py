@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,11 +11,8 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "numi_bypass"]
-
-
-def numi(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload, no-any-return]
+import numi_bypass
+from tests.traffic import COMMAND, numi
 
 
 def key_values(line: str) -> dict[str, str]:
@@ -132,3 +130,15 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     )
     assert result.stdout.split() == ["{", "0"]
     assert result.stderr == ""
+
+
+def test_the_folder_of_the_sources_says_what_to_do(tmp_path: Path) -> None:
+    sources = tmp_path / "numi_bypass"
+    installed = Path(numi_bypass.__file__).parent
+    shutil.copytree(installed, sources, ignore=lambda _, names: [name for name in names if name.startswith("_core")])
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONSAFEPATH", "PYTHONPATH")}
+    words = [sys.executable, "-c", "import numi_bypass"]
+    result = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    said = f"ImportError: {sources} has no compiled core: run from another folder or with python -P; where "
+    assert result.stderr.splitlines()[-1].startswith(said)
