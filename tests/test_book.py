@@ -480,8 +480,8 @@ def test_more_symbols_than_a_picture_holds(tmp_path: Path) -> None:
     path = tmp_path / "many.itch"
     path.write_bytes(capture.write_itch([add(n, symbol=b"S%d" % n, locate=n) for n in range(1, 14)]))
     run = book(path, "--plot", tmp_path / "x.png")
-    assert (run.returncode, run.stdout) == (1, "")
-    assert "13 symbols: allowed 1 to 12, choose them with --symbol" in run.stderr
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "13 symbols: allowed at most 12, choose them with --symbol" in run.stderr
     assert not (tmp_path / "x.png").exists()
     for chosen, at in (("S1", "9:30"), ("S2", "0:00")):
         run = book(path, "--plot", tmp_path / "x.png", "--symbol", chosen, "--at", at)

@@ -78,7 +78,7 @@ class _Day:
             "gaps": self._replay.gaps,
             "rejects": counts["rejects"],
             "flags": {"crossed": counts["crossed"], "locked": counts["locked"]},
-            **({"error": self.failure} if self.failure else {}),
+            **({"status": "error", "error": self.failure} if self.failure else {}),
         }
 
 
@@ -164,6 +164,6 @@ def run(options: argparse.Namespace) -> int:
         if empty:
             print("\nwithout orders:", *empty)
     if day.failure is not None:
-        print(f"numi-bypass book: {day.failure}", file=sys.stderr)
+        print(f"{options.prog}: {day.failure}", file=sys.stderr)
         return EXIT_FAILED
     return EXIT_OK

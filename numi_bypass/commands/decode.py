@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numi_bypass import errors, reading
-from numi_bypass.cli import EXIT_FAILED, EXIT_OK
+from numi_bypass.cli import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError
 from numi_bypass.options import day, whole
 from numi_bypass.progress import Progress
 
@@ -236,8 +236,15 @@ def _count(piece: Piece) -> dict[str, int]:
     return {chr(kind): int(numbers[kind]) for kind in numbers.nonzero()[0]}
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Before a file is read or written."""
+    if options.files.count("-") > 1:
+        raise CommandError("- and -: stdin can be named once", EXIT_USAGE)
+
+
 def run(options: argparse.Namespace) -> int:
     """Decode each file in turn."""
+    _check(options)
     selection, output = Selection(options), Output(options)
     files = []
     try:
@@ -245,10 +252,12 @@ def run(options: argparse.Namespace) -> int:
             files.append(_decode(path, options, selection, output))
     finally:
         output.close()
-    if options.json:
-        json.dump({"files": files, **({} if options.out else {"rows": output.rows})}, sys.stdout)
-        print()
     failures = [str(one["error"]) for one in files if "error" in one]
+    if options.json:
+        rows = {} if options.out else {"rows": output.rows}
+        status = {"status": "error", "error": "; ".join(failures)} if failures else {}
+        json.dump({"files": files, **rows, **status}, sys.stdout)
+        print()
     for failure in failures:
-        print(f"numi-bypass decode: {failure}", file=sys.stderr)
+        print(f"{options.prog}: {failure}", file=sys.stderr)
     return EXIT_FAILED if failures else EXIT_OK
