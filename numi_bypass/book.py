@@ -17,7 +17,7 @@
 '4369c55c7cf62e733c168c5fa45c7baf'
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
@@ -110,6 +110,7 @@ class Books(Handle):
         self._memory: CData = ffi.gc(books, lib.numi_books_close)
         self._turn = Turn("set of books")
         self._options = options
+        self._input: dict[str, Any] = {}
         self._symbols: list[str] = []
         self._instruments: dict[str, int] = {}
         self._wire_ids = np.empty(0, np.uint64)
@@ -159,12 +160,23 @@ class Books(Handle):
         return np.concatenate([found[:0], *parts])
 
     def counts(self) -> dict[str, Any]:
-        """What became of all events so far; rejects by reason, without those that did not happen."""
-        names = ("messages", "applied", "ignored", "gaps", "crossed", "locked", "live_orders", "live_levels")
+        """What became of all events so far: messages, and `gaps`, which are none.
+
+        `rejects` are by reason, without those that did not happen. A replay adds what of its files never became an
+        event: `truncated`, how many of them end too early, and `undecodable`, messages by reason.
+        """
+        names = ("applied", "ignored", "gaps", "crossed", "locked", "live_orders", "live_levels")
         with self._turn:
-            counts = lib.numi_books_counts(self._books)
-            rejects = {text(lib.numi_book_reason_name(reason)): int(n) for reason, n in enumerate(counts.rejects) if n}
-            return {**{name: int(getattr(counts, name)) for name in names}, "rejects": rejects}
+            c = lib.numi_books_counts(self._books)
+            counts = {"messages": int(c.messages - c.gaps), **{name: int(getattr(c, name)) for name in names}}
+            rejects = {text(lib.numi_book_reason_name(reason)): int(n) for reason, n in enumerate(c.rejects) if n}
+        return {**counts, "rejects": rejects, **self._input}
+
+    def note_input(self, truncated: int, undecodable: Mapping[str, int]) -> None:
+        """Adds to the counts what of the files behind the events never became one."""
+        known = self._input.get("undecodable", {})
+        total = {reason: known.get(reason, 0) + undecodable.get(reason, 0) for reason in {**known, **undecodable}}
+        self._input = {"truncated": self._input.get("truncated", 0) + truncated, "undecodable": total}
 
     def rejects(self) -> NDArray[Any]:
         """The last 64 messages that were not applied, the oldest first (struct numi_book_reject)."""
@@ -212,6 +224,7 @@ class Books(Handle):
             checked(lib.numi_books_copy(out, self._books))
         books = Books.__new__(Books)
         books._own(out[0], self._options)
+        books._input = self._input
         books._symbols, books._instruments = self._symbols, self._instruments
         books._wire_ids = self._wire_ids
         return books

@@ -80,6 +80,10 @@ class UncalibratedError(NumiError, ValueError):
     """No calibration joins these clock domains."""
 
 
+class InputWarning(UserWarning):
+    """A file was read, but not all of it: where it ends too early, or which messages could not be decoded."""
+
+
 BY_NAME: dict[str, type[NumiError]] = {
     "NUMI_ERR_ARGUMENT": ArgumentError,
     "NUMI_ERR_NO_MEMORY": OutOfMemoryError,

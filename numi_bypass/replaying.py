@@ -15,6 +15,7 @@ True
 """
 
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from numi_bypass._ffi import flag, lib, refused, shortened, whole
 from numi_bypass.book import Books, text_of
+from numi_bypass.errors import InputWarning
 from numi_bypass.reading import Events, Path
 
 BATCH = 4096
@@ -120,6 +122,12 @@ class Replay:
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Batches that are to be applied next."""
+        try:
+            yield from self._batches()
+        finally:
+            self.books.note_input(len(self.events.truncated()), self.events.undecodable())
+
+    def _batches(self) -> Iterator[NDArray[Any]]:
         for batch in self.events:
             part = batch[: self._wanted(batch)]
             if len(part):
@@ -130,6 +138,11 @@ class Replay:
                 yield part
             if len(part) < len(batch):
                 return
+
+    def warn(self) -> None:
+        """Tells the caller of the caller what of the files was left out."""
+        for line in self.events.warnings():
+            warnings.warn(line, InputWarning, stacklevel=3)
 
     def apply(self, events: NDArray[Any]) -> None:
         """Into the books."""
@@ -188,6 +201,8 @@ def replay(
     `on_batch(books, events)` is called after each batch. It ends before the first event past `until` (exchange time in
     New York as "09:30:00.5", or ns since midnight) or `until_sequence`. Each session begins with empty books. `books`
     are empty ones with options of their own; with `resume` those of what came before in the same feed.
+
+    A file that ends too early, or holds messages that cannot be decoded, is an InputWarning; `Books.counts` has both.
     """
     if on_batch is not None and not callable(on_batch):
         raise TypeError(f"on_batch={shortened(on_batch)}: allowed a function; the second line of a feed is `other`")
@@ -196,6 +211,7 @@ def replay(
         run.apply(events)
         if on_batch is not None:
             on_batch(run.books, events)
+    run.warn()
     return run.books
 
 
@@ -232,7 +248,8 @@ def bbo(path: Path, *, other: Path | None = None, symbols: Symbols = None, sizes
     """Every change of a best price, as an array; with `sizes` also each change of the quantity there.
 
     `time` is the exchange's, ns since midnight in New York; prices are the wire's integers. A side without orders is 0
-    and has no NUMI_BOOK_HAS_BID (4) or NUMI_BOOK_HAS_ASK (8) in `flags`; 1 is a crossed book, 2 a locked one.
+    and has no NUMI_BOOK_HAS_BID (4) or NUMI_BOOK_HAS_ASK (8) in `flags`; 1 is a crossed book, 2 a locked one. What of
+    a file is left out is an InputWarning.
     """
     chosen, sizes = _listed(symbols), flag("sizes", sizes)
     wanted = None if chosen is None else [symbol.encode() for symbol in chosen]
@@ -246,6 +263,7 @@ def bbo(path: Path, *, other: Path | None = None, symbols: Symbols = None, sizes
         for name in ("rx_ns", "sequence", "bid", "ask", "bid_quantity", "ask_quantity", "flags"):
             rows[name] = changes[name]
         parts.append(rows)
+    run.warn()
     return np.concatenate(parts)
 
 
@@ -290,6 +308,8 @@ def snapshots(
     The instants run from the first multiple at or after the first event to the last one at or before the last event; a
     new session starts anew. The state at an instant holds every event up to it, its own included.
     `np.concatenate(list(snapshots(...)))` makes one array of them, which pandas.DataFrame takes as it is.
+
+    Behind the last instant, when all has been read, what of a file is left out is an InputWarning.
     """
     step, count = nanoseconds(every), whole("depth", depth, 1, 2**31 - 1)
     return _snapshots(Replay(path, other=other), step, count, _listed(symbols))
@@ -318,6 +338,7 @@ def _snapshots(run: Replay, step: int, depth: int, symbols: list[str] | None) ->
     # Only now is it sure that no other event has this time.
     if instant == last != _NEVER:
         yield snapshot(run.books, instant, depth, symbols)
+    run.warn()
 
 
 def _times(events: NDArray[Any], last: int) -> NDArray[np.int64]:

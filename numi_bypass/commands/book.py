@@ -12,7 +12,7 @@ import numpy as np
 
 from numi_bypass import errors
 from numi_bypass.book import Book, Books
-from numi_bypass.cli import EXIT_FAILED, EXIT_OK, CommandError
+from numi_bypass.cli import EXIT_FAILED, EXIT_OK, CommandError, warn
 from numi_bypass.options import whole
 from numi_bypass.progress import Progress
 from numi_bypass.replaying import Replay, time_of_day
@@ -52,6 +52,7 @@ class _Day:
         self.by_type: Counter[str] = Counter()
         self.failure: str | None = None
         self._read()
+        self.document = self._document()
 
     def _read(self) -> None:
         progress, seen = Progress(), 0
@@ -66,20 +67,35 @@ class _Day:
         finally:
             progress.end()
 
-    def document(self) -> dict[str, Any]:
+    def _document(self) -> dict[str, Any]:
         """What --json shows, without the books."""
         counts = self.books.counts()
         return {
-            "messages": sum(self.by_type.values()),
+            "messages": counts["messages"],
             "by_type": dict(sorted(self.by_type.items())),
             "instruments": len(self.books),
             "live_orders": counts["live_orders"],
             "state_hash": self.books.hash(),
             "gaps": self._replay.gaps,
             "rejects": counts["rejects"],
+            "undecodable": counts["undecodable"],
+            "truncated": counts["truncated"],
             "flags": {"crossed": counts["crossed"], "locked": counts["locked"]},
             **({"status": "error", "error": self.failure} if self.failure else {}),
         }
+
+    def chosen(self, symbols: list[str] | None) -> list[Book]:
+        """The books to show."""
+        for symbol in symbols or []:
+            if symbol not in self.books:
+                ended = f"; {self.failure}" if self.failure else ""
+                known = f"none of the {len(self.books)} instruments so far is called so"
+                raise CommandError(f"--symbol {symbol}: {known}{ended}")
+        return [self.books[symbol] for symbol in dict.fromkeys(symbols or self.books)]
+
+    def warnings(self) -> list[str]:
+        """What of the files was left out."""
+        return self._replay.events.warnings()
 
 
 def _kinds(kinds: "np.ndarray[Any, np.dtype[np.uint8]]") -> dict[str, int]:
@@ -87,15 +103,6 @@ def _kinds(kinds: "np.ndarray[Any, np.dtype[np.uint8]]") -> dict[str, int]:
     numbers = np.bincount(kinds, minlength=256)
     numbers[0] = 0
     return {chr(kind): int(numbers[kind]) for kind in numbers.nonzero()[0]}
-
-
-def _chosen(day: _Day, symbols: list[str] | None) -> list[Book]:
-    books = day.books
-    for symbol in symbols or []:
-        if symbol not in books:
-            ended = f"; {day.failure}" if day.failure else ""
-            raise CommandError(f"--symbol {symbol}: none of the {len(books)} instruments so far is called so{ended}")
-    return [books[symbol] for symbol in dict.fromkeys(symbols or books)]
 
 
 def _has_orders(book: Book) -> bool:
@@ -129,9 +136,11 @@ def _print_summary(document: dict[str, Any]) -> None:
     missing = sum(last - first + 1 for first, last in document["gaps"])
     pairs = {name: document[name] for name in ("messages", "instruments", "live_orders", "state_hash")}
     pairs |= {"gaps": len(document["gaps"]), "missing": missing, "rejected": sum(document["rejects"].values())}
+    pairs |= {"undecodable": sum(document["undecodable"].values()), "truncated": document["truncated"]}
     print(_pairs({**pairs, **document["flags"]}))
-    if document["rejects"]:
-        print("rejected:", _pairs(document["rejects"]))
+    for name, reasons in (("rejected", document["rejects"]), ("undecodable", document["undecodable"])):
+        if reasons:
+            print(f"{name}:", _pairs(reasons))
     if document["gaps"]:
         shown = [f"{first}-{last}" if first < last else str(first) for first, last in document["gaps"][:_GAPS_SHOWN]]
         more = len(document["gaps"]) - len(shown)
@@ -142,6 +151,15 @@ def _pairs(values: dict[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
 
 
+def _print_books(chosen: list[Book], depth: int) -> None:
+    shown = [book for book in chosen if _has_orders(book)]
+    for book in shown:
+        _print_book(book, depth)
+    empty = [book.symbol for book in chosen if not _has_orders(book)]
+    if empty:
+        print("\nwithout orders:", *empty)
+
+
 def run(options: argparse.Namespace) -> int:
     """Read, and show."""
     if options.plot is not None:
@@ -149,20 +167,17 @@ def run(options: argparse.Namespace) -> int:
 
         depth_plot.check(options.plot, len(set(options.symbol or [])))
     day = _Day(options)
-    document, chosen = day.document(), _chosen(day, options.symbol)
+    warnings, chosen = day.warnings(), day.chosen(options.symbol)
     if options.plot is not None:
         depth_plot.draw(chosen, options.depth, options.plot)
     if options.json:
         books = {book.symbol: _rows(book, options.depth) for book in chosen}
-        json.dump({**document, "books": books}, sys.stdout)
+        json.dump({**day.document, "books": books}, sys.stdout)
         print()
     else:
-        _print_summary(document)
-        for book in filter(_has_orders, chosen):
-            _print_book(book, options.depth)
-        empty = [book.symbol for book in chosen if not _has_orders(book)]
-        if empty:
-            print("\nwithout orders:", *empty)
+        _print_summary(day.document)
+        _print_books(chosen, options.depth)
+    warn(options, warnings)
     if day.failure is not None:
         print(f"{options.prog}: {day.failure}", file=sys.stderr)
         return EXIT_FAILED

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numi_bypass import errors, reading
-from numi_bypass.cli import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError
+from numi_bypass.cli import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, warn
 from numi_bypass.options import day, whole
 from numi_bypass.progress import Progress
 
@@ -219,6 +219,7 @@ def _decode(path: str, options: argparse.Namespace, selection: Selection, output
     finally:
         progress.end()
     output.flush(source)
+    warn(options, source.warnings())
     return {
         "file": path,
         "rows": sum(by_type.values()),
