@@ -17,7 +17,7 @@
 '4369c55c7cf62e733c168c5fa45c7baf'
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
@@ -38,6 +38,7 @@ _CHANGES_AT_ONCE = 4096
 _CACHE_SIZE_MAX = 1 << 40
 """No machine has so much; what is larger was meant otherwise."""
 
+_NEAR_MAX = 3
 _LEVELS_ALL = 2**31 - 1
 
 
@@ -322,7 +323,7 @@ class Books(Handle):
     def __getitem__(self, symbol: str | bytes) -> "Book":
         index = self._instruments.get(text_of(symbol))
         if index is None:
-            raise KeyError(f"no instrument is called {text_of(symbol)!r}")
+            raise unknown_symbols([text_of(symbol)], self._instruments)
         return Book(self, index)
 
     def __contains__(self, symbol: object) -> bool:
@@ -456,3 +457,12 @@ def text_of(symbol: str | bytes) -> str:
     if not isinstance(symbol, str | bytes):
         raise TypeError(f"{shortened(symbol)} as a symbol: allowed str or bytes; Books.book takes an index as well")
     return symbol.decode("ascii", "replace") if isinstance(symbol, bytes) else symbol
+
+
+def unknown_symbols(symbols: Collection[str], known: Collection[str]) -> errors.UnknownSymbolError:
+    """The error for symbols that nobody is called, with what may have been meant."""
+    from difflib import get_close_matches
+
+    capitals = {name.upper(): name for name in known}
+    near = [capitals[name] for one in symbols for name in get_close_matches(one.upper(), capitals, _NEAR_MAX)]
+    return errors.UnknownSymbolError(list(symbols), list(dict.fromkeys(near)), len(known))

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numi_bypass._ffi import flag, lib, refused, shortened, whole
-from numi_bypass.book import Books, text_of
+from numi_bypass.book import Books, text_of, unknown_symbols
 from numi_bypass.errors import InputWarning
 from numi_bypass.reading import Events, Path
 
@@ -139,6 +139,21 @@ class Replay:
             if len(part) < len(batch):
                 return
 
+    def unknown(self, symbols: Collection[str]) -> list[str]:
+        """Those that no message names. Reads on, applying nothing, while there are any."""
+        rest = iter(self.events)
+        self._name()
+        while missing := [symbol for symbol in symbols if symbol not in self.books]:
+            if next(rest, None) is None:
+                break
+            self._name()
+        return missing
+
+    def require(self, symbols: Collection[str]) -> None:
+        """UnknownSymbolError for those that no message names."""
+        if missing := self.unknown(symbols):
+            raise unknown_symbols(missing, self.books)
+
     def warn(self) -> None:
         """Tells the caller of the caller what of the files was left out."""
         for line in self.events.warnings():
@@ -248,8 +263,8 @@ def bbo(path: Path, *, other: Path | None = None, symbols: Symbols = None, sizes
     """Every change of a best price, as an array; with `sizes` also each change of the quantity there.
 
     `time` is the exchange's, ns since midnight in New York; prices are the wire's integers. A side without orders is 0
-    and has no NUMI_BOOK_HAS_BID (4) or NUMI_BOOK_HAS_ASK (8) in `flags`; 1 is a crossed book, 2 a locked one. What of
-    a file is left out is an InputWarning.
+    and has no NUMI_BOOK_HAS_BID (4) or NUMI_BOOK_HAS_ASK (8) in `flags`; 1 is a crossed book, 2 a locked one. A symbol
+    that no message names is an UnknownSymbolError; what of a file is left out, an InputWarning.
     """
     chosen, sizes = _listed(symbols), flag("sizes", sizes)
     wanted = None if chosen is None else [symbol.encode() for symbol in chosen]
@@ -263,6 +278,7 @@ def bbo(path: Path, *, other: Path | None = None, symbols: Symbols = None, sizes
         for name in ("rx_ns", "sequence", "bid", "ask", "bid_quantity", "ask_quantity", "flags"):
             rows[name] = changes[name]
         parts.append(rows)
+    run.require(chosen or [])
     run.warn()
     return np.concatenate(parts)
 
@@ -309,7 +325,8 @@ def snapshots(
     new session starts anew. The state at an instant holds every event up to it, its own included.
     `np.concatenate(list(snapshots(...)))` makes one array of them, which pandas.DataFrame takes as it is.
 
-    Behind the last instant, when all has been read, what of a file is left out is an InputWarning.
+    Behind the last instant, when all has been read, a symbol that no message names is an UnknownSymbolError, and what
+    of a file is left out an InputWarning.
     """
     step, count = nanoseconds(every), whole("depth", depth, 1, 2**31 - 1)
     return _snapshots(Replay(path, other=other), step, count, _listed(symbols))
@@ -338,6 +355,7 @@ def _snapshots(run: Replay, step: int, depth: int, symbols: list[str] | None) ->
     # Only now is it sure that no other event has this time.
     if instant == last != _NEVER:
         yield snapshot(run.books, instant, depth, symbols)
+    run.require(symbols or [])
     run.warn()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from numi_bypass import errors
-from numi_bypass.book import Book, Books
+from numi_bypass.book import Book, Books, unknown_symbols
 from numi_bypass.cli import EXIT_FAILED, EXIT_OK, CommandError, warn
 from numi_bypass.options import whole
 from numi_bypass.progress import Progress
@@ -85,12 +85,14 @@ class _Day:
         }
 
     def chosen(self, symbols: list[str] | None) -> list[Book]:
-        """The books to show."""
-        for symbol in symbols or []:
-            if symbol not in self.books:
-                ended = f"; {self.failure}" if self.failure else ""
-                known = f"none of the {len(self.books)} instruments so far is called so"
-                raise CommandError(f"--symbol {symbol}: {known}{ended}")
+        """The books to show; of an instrument that no message has named yet an empty one, if a later one does."""
+        ended = ""
+        try:
+            unknown = self._replay.unknown(symbols or [])
+        except errors.CorruptError as error:
+            unknown, ended = [symbol for symbol in symbols or [] if symbol not in self.books], f"; {error.detail}"
+        if unknown:
+            raise CommandError(f"--symbol {' '.join(unknown)}: {unknown_symbols(unknown, self.books)}{ended}")
         return [self.books[symbol] for symbol in dict.fromkeys(symbols or self.books)]
 
     def warnings(self) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numi_bypass import errors, reading
+from numi_bypass.book import unknown_symbols
 from numi_bypass.cli import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, warn
 from numi_bypass.options import day, whole
 from numi_bypass.progress import Progress
@@ -54,7 +55,19 @@ class Selection:
     def __init__(self, options: argparse.Namespace) -> None:
         self._types = options.type
         self._symbols = [symbol.encode() for symbol in options.symbol] if options.symbol else None
+        self._known: dict[str, None] = {}
         self.left: int | None = options.limit
+
+    def meet(self, source: reading.Source) -> None:
+        """Keeps what the instruments of a file are called."""
+        self._known |= dict.fromkeys(symbol.decode("ascii", "replace") for symbol in source.symbols.tolist() if symbol)
+
+    def require(self) -> None:
+        """An error for symbols that no message names, when all files have been read to their ends."""
+        wanted = [symbol.decode() for symbol in self._symbols or []]
+        unknown = [symbol for symbol in wanted if symbol not in self._known]
+        if unknown and self.left != 0:
+            raise CommandError(f"--symbol {' '.join(unknown)}: {unknown_symbols(unknown, self._known)}")
 
     def _instruments(self, source: reading.Source) -> NDArray[np.bool_]:
         """Whether each instrument is wanted; the last place is for messages of none."""
@@ -219,6 +232,7 @@ def _decode(path: str, options: argparse.Namespace, selection: Selection, output
     finally:
         progress.end()
     output.flush(source)
+    selection.meet(source)
     warn(options, source.warnings())
     return {
         "file": path,
@@ -254,6 +268,8 @@ def run(options: argparse.Namespace) -> int:
     finally:
         output.close()
     failures = [str(one["error"]) for one in files if "error" in one]
+    if not failures:
+        selection.require()
     if options.json:
         rows = {} if options.out else {"rows": output.rows}
         status = {"status": "error", "error": "; ".join(failures)} if failures else {}
