@@ -17,7 +17,7 @@ from numi_bypass.layout import dtype_of
 from numi_bypass.replaying import nanoseconds
 from numi_sim.model import book as book_model
 from numi_sim.model import capture, mold
-from tests.traffic import FIRST, SECOND, S, add, book, document, message, recorded
+from tests.traffic import FIRST, SECOND, S, add, bare, book, document, message, numi, recorded
 
 EMPTY_HASH = "99aa06d3014798d86001c324468d497f"
 DAY = {"messages": 20_000, "symbols": 8, "seed": 6}
@@ -377,6 +377,16 @@ def test_trades_take_where_the_books_say_so(tmp_path: Path) -> None:
     assert document(path, "--consume-trades")["books"]["A"]["bids"] == [[1000, 6, 1]]
 
 
+def test_trades_that_find_no_order_are_no_riddle(day: Path, tmp_path: Path) -> None:
+    run = book(day, "--consume-trades")
+    assert run.returncode == 0
+    assert "warning: --consume-trades: 64 of the last 64 rejected messages are trades" in run.stderr
+    assert book(day).stderr == ""
+    trades = [message("P", stock_locate=1, order_reference_number=order, shares=1) for order in (1, 1, 1, 9)]
+    path = bare(tmp_path / "trades.itch", add(1), *trades)
+    assert document(path, "--consume-trades")["rejects"] == {"unknown_order": 1}
+
+
 def test_a_moment_splits_messages_of_one_batch(tmp_path: Path) -> None:
     path = tmp_path / "moments.itch"
     path.write_bytes(capture.write_itch([add(1, 1), add(2, 2), add(3, 2), add(4, 3)]))
@@ -424,13 +434,20 @@ def test_columns_line_up(tmp_path: Path) -> None:
     path = tmp_path / "wide.itch"
     asks = [add(order, shares=2**31, price=2**31 + order, buy_sell_indicator=b"S") for order in (3, 4)]
     path.write_bytes(capture.write_itch([add(1), add(2, price=999), *asks]))
-    lines = book(path).stdout.splitlines()[2:]
-    assert lines[0] == "A"
+    legend, _, *lines = book(path).stdout.splitlines()[1:]
+    assert (legend, lines[0]) == ("prices: the wire's integers, 1e-4 dollars", "A")
     assert lines[2:] == [
         "       1        10  1000 | 2147483651  2147483648       1",
         "       1        10   999 | 2147483652  2147483648       1",
     ]
     assert len({len(line) for line in lines[1:]}) == 1
+
+
+def test_the_unit_of_prices_is_told(day: Path) -> None:
+    assert "prices: the wire's integers, 1e-4 dollars" in book(day, "--symbol", "A").stdout.splitlines()
+    assert document(day, "--symbol", "A")["price_scale"] == 4
+    assert "1e-4 dollars: 1702500 is 170.25" in " ".join(book("--help").stdout.split())
+    assert "1e-4 dollars, those of MWCB levels (V) 1e-8" in " ".join(numi("decode", "--help").stdout.split())
 
 
 def test_a_crossed_book_says_so(tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ from numi_bypass.book import Book, Books, unknown_symbols
 from numi_bypass.cli import EXIT_FAILED, EXIT_OK, CommandError, warn
 from numi_bypass.options import whole
 from numi_bypass.progress import Progress
+from numi_bypass.reading import PRICE_SCALE
 from numi_bypass.replaying import Replay, time_of_day
 
 _DEPTH_MAX = 2**31 - 1
 _GAPS_SHOWN = 8
+_UNIT = f"the wire's integers, 1e-{PRICE_SCALE} dollars"
 
 
 def _moment(word: str) -> int:
@@ -30,6 +32,7 @@ def _moment(word: str) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which files, which moment, and what to show."""
+    parser.epilog = f"Prices are {_UNIT}: {1702500} is {1702500 / 10**PRICE_SCALE:.2f}."
     parser.add_argument("file", metavar="FILE", help="pcap, pcapng or bare ITCH; plain, gzip or zstd")
     parser.add_argument("other", metavar="FILE2", nargs="?", help="the second line of the feed")
     parser.add_argument("--symbol", action="append", help="only this symbol; may be given again")
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     moment.add_argument("--at", type=_moment, metavar="TIME", help="as the books stood then (New York): 09:30:00.5")
     moment.add_argument("--at-seq", type=whole(0, 2**64 - 1), metavar="N", help="as they stood after message N")
     parser.add_argument("--depth", type=whole(1, _DEPTH_MAX), default=10, help="levels a side")
-    parser.add_argument("--consume-trades", action="store_true", help="a trade takes from the order it names")
+    parser.add_argument("--consume-trades", action="store_true", help="a trade (P) takes from the order it names")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the depth of at most 12 symbols (extra plot)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
@@ -81,6 +84,7 @@ class _Day:
             "undecodable": counts["undecodable"],
             "truncated": counts["truncated"],
             "flags": {"crossed": counts["crossed"], "locked": counts["locked"]},
+            "price_scale": PRICE_SCALE,
             **({"status": "error", "error": self.failure} if self.failure else {}),
         }
 
@@ -96,8 +100,16 @@ class _Day:
         return [self.books[symbol] for symbol in dict.fromkeys(symbols or self.books)]
 
     def warnings(self) -> list[str]:
-        """What of the files was left out."""
-        return self._replay.events.warnings()
+        """What of the files was left out, and what the options made of them."""
+        lines = self._replay.events.warnings()
+        rejects = self.books.rejects()["kind"]
+        trades = int((rejects == ord("P")).sum())
+        if 2 * trades > len(rejects) and 2 * sum(self.books.counts()["rejects"].values()) > self.by_type["P"]:
+            lines.append(
+                f"--consume-trades: {trades} of the last {len(rejects)} rejected messages are trades of orders that do "
+                "not rest: leave it out where E, C, X and D reduce the orders, as they do in ITCH"
+            )
+        return lines
 
 
 def _kinds(kinds: "np.ndarray[Any, np.dtype[np.uint8]]") -> dict[str, int]:
@@ -155,6 +167,8 @@ def _pairs(values: dict[str, Any]) -> str:
 
 def _print_books(chosen: list[Book], depth: int) -> None:
     shown = [book for book in chosen if _has_orders(book)]
+    if shown:
+        print(f"prices: {_UNIT}")
     for book in shown:
         _print_book(book, depth)
     empty = [book.symbol for book in chosen if not _has_orders(book)]

@@ -39,6 +39,8 @@ def _types(word: str) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which files, which rows, and where to."""
+    scale = reading.PRICE_SCALE
+    parser.epilog = f"Prices are the wire's integers: 1e-{scale} dollars, those of MWCB levels (V) 1e-{2 * scale}."
     parser.add_argument("files", nargs="+", metavar="FILE", help="pcap, pcapng or bare ITCH; plain, gzip or zstd")
     parser.add_argument("--schema", choices=["raw", "events"], default="raw", help="every field, or the 64-byte events")
     parser.add_argument("--out", help="a folder (one Parquet file a type), or a name in .parquet, .csv or .jsonl")
