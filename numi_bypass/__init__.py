@@ -4,7 +4,15 @@ Everything here is imported when first used, so that `import numi_bypass` costs 
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+if find_spec("numi_bypass._core") is None:
+    # Now, not when a name of it is used: the folder of the sources came before what is installed.
+    raise ImportError(
+        f"{__path__[0]} has no compiled core: run from another folder or with python -P; where numi-bypass is not "
+        "installed, ./ci/setup or pip install . does it"
+    )
 
 if TYPE_CHECKING:
     from numi_bypass import errors

@@ -1,6 +1,7 @@
 """The one module that touches the compiled core: everything else goes through here."""
 
 import os
+import reprlib
 from collections.abc import Callable
 from functools import partial
 from operator import index
@@ -35,17 +36,33 @@ def whole(name: str, value: int, lowest: int, highest: int) -> int:
     except TypeError:
         number = lowest - 1
     if not lowest <= number <= highest:
-        code = int(lib.NUMI_ERR_ARGUMENT)
-        detail = f"{name}={value!r}: allowed a whole number from {lowest} to {highest}"
-        raise errors.exception_of(code, text(lib.numi_error_name(code)), detail)
+        raise refused(f"{name}={shortened(value)}: allowed a whole number from {lowest} to {highest}")
     return number
+
+
+def flag(name: str, value: bool) -> bool:
+    """True or False: of anything else C would make one of them without a word."""
+    if value not in (False, True):
+        raise refused(f"{name}={shortened(value)}: allowed True or False")
+    return bool(value)
+
+
+def refused(detail: str) -> errors.NumiError:
+    """The core's error for an argument, where Python is the first to see it."""
+    code = int(lib.NUMI_ERR_ARGUMENT)
+    return errors.exception_of(code, text(lib.numi_error_name(code)), detail)
+
+
+def shortened(value: object) -> str:
+    """A value as an error shows it: what was given by mistake may be a whole file."""
+    return reprlib.repr(value)
 
 
 def path_bytes(path: str | bytes | os.PathLike[str]) -> bytes:
     """A path for C, which ends at the first zero byte: so there is none."""
     raw = os.fsencode(path)
     if b"\0" in raw:
-        raise ValueError(f"path {raw!r}: a zero byte")
+        raise ValueError(f"path {shortened(raw)}: a zero byte")
     return raw
 
 
@@ -63,4 +80,4 @@ def view_of(pointer: CData, size: int, gone: Callable[[], None]) -> memoryview:
     return memoryview(ffi.buffer(anchored, size)).toreadonly()
 
 
-__all__ = ["CData", "checked", "ffi", "lib", "path_bytes", "text", "view_of", "whole"]
+__all__ = ["CData", "checked", "ffi", "flag", "lib", "path_bytes", "refused", "shortened", "text", "view_of", "whole"]

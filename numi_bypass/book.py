@@ -17,7 +17,7 @@
 '4369c55c7cf62e733c168c5fa45c7baf'
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
@@ -25,7 +25,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from numi_bypass._ffi import CData, checked, ffi, lib, text, whole
+from numi_bypass import errors
+from numi_bypass._ffi import CData, checked, ffi, flag, lib, shortened, text, whole
 from numi_bypass._handle import Handle, Turn
 from numi_bypass.layout import dtype_of
 
@@ -34,6 +35,11 @@ Side = Literal[0, 1, "bid", "ask"]
 _SIDES: dict[Any, int] = {0: 0, 1: 1, "bid": 0, "ask": 1}
 _AHEAD = ("auto", "never", "always")
 _CHANGES_AT_ONCE = 4096
+_CACHE_SIZE_MAX = 1 << 40
+"""No machine has so much; what is larger was meant otherwise."""
+
+_NEAR_MAX = 3
+_LEVELS_ALL = 2**31 - 1
 
 
 def _side(side: Side) -> int:
@@ -89,21 +95,26 @@ class Books(Handle):
             raise ValueError(f"ahead={ahead!r}: allowed 'auto', 'never', 'always'")
         options = ffi.new("struct numi_books_options *")
         options.seed = whole("seed", seed, 0, 2**64 - 1)
-        options.cache_size = whole("cache_size", cache_size, 0, 2**64 - 1)
+        options.cache_size = whole("cache_size", cache_size, 0, _CACHE_SIZE_MAX)
         options.order_max = whole("order_max", order_max, 1, int(lib.NUMI_BOOK_ORDER_MAX))
         options.window_bits = whole("window_bits", window_bits, 7, 30)
         options.ahead = _AHEAD.index(ahead)
-        options.consume_trades = bool(consume_trades)
+        options.consume_trades = flag("consume_trades", consume_trades)
+        self._open(options)
+
+    def _open(self, options: CData) -> None:
         out = ffi.new("struct numi_books **")
         checked(lib.numi_books_open(out, options))
-        self._own(out[0])
+        self._own(out[0], options)
+
+    def _own(self, books: CData, options: CData) -> None:
+        self._memory: CData = ffi.gc(books, lib.numi_books_close)
+        self._turn = Turn("set of books")
+        self._options = options
+        self._input: dict[str, Any] = {}
         self._symbols: list[str] = []
         self._instruments: dict[str, int] = {}
         self._wire_ids = np.empty(0, np.uint64)
-
-    def _own(self, books: CData) -> None:
-        self._memory: CData = ffi.gc(books, lib.numi_books_close)
-        self._turn = Turn("set of books")
 
     @property
     def _books(self) -> CData:
@@ -139,7 +150,7 @@ class Books(Handle):
         """The same; returns each change of a best price (struct numi_book_best), with `sizes` of its quantity too."""
         rows = _rows(events)
         found = np.empty(_CHANGES_AT_ONCE, dtype_of("numi_book_best"))
-        out = ffi.new("struct numi_book_changes *", {"sizes": sizes, "row_max": len(found)})
+        out = ffi.new("struct numi_book_changes *", {"sizes": flag("sizes", sizes), "row_max": len(found)})
         out.rows = ffi.from_buffer("struct numi_book_best[]", found)
         parts, done = [], 0
         with self._turn:
@@ -150,12 +161,23 @@ class Books(Handle):
         return np.concatenate([found[:0], *parts])
 
     def counts(self) -> dict[str, Any]:
-        """What became of all events so far; rejects by reason, without those that did not happen."""
-        names = ("messages", "applied", "ignored", "gaps", "crossed", "locked", "live_orders", "live_levels")
+        """What became of all events so far: messages, and `gaps`, which are none.
+
+        `rejects` are by reason, without those that did not happen. A replay adds what of its files never became an
+        event: `truncated`, how many of them end too early, and `undecodable`, messages by reason.
+        """
+        names = ("applied", "ignored", "gaps", "crossed", "locked", "live_orders", "live_levels")
         with self._turn:
-            counts = lib.numi_books_counts(self._books)
-            rejects = {text(lib.numi_book_reason_name(reason)): int(n) for reason, n in enumerate(counts.rejects) if n}
-            return {**{name: int(getattr(counts, name)) for name in names}, "rejects": rejects}
+            c = lib.numi_books_counts(self._books)
+            counts = {"messages": int(c.messages - c.gaps), **{name: int(getattr(c, name)) for name in names}}
+            rejects = {text(lib.numi_book_reason_name(reason)): int(n) for reason, n in enumerate(c.rejects) if n}
+        return {**counts, "rejects": rejects, **self._input}
+
+    def note_input(self, truncated: int, undecodable: Mapping[str, int]) -> None:
+        """Adds to the counts what of the files behind the events never became one."""
+        known = self._input.get("undecodable", {})
+        total = {reason: known.get(reason, 0) + undecodable.get(reason, 0) for reason in {**known, **undecodable}}
+        self._input = {"truncated": self._input.get("truncated", 0) + truncated, "undecodable": total}
 
     def rejects(self) -> NDArray[Any]:
         """The last 64 messages that were not applied, the oldest first (struct numi_book_reject)."""
@@ -170,7 +192,7 @@ class Books(Handle):
             raise ValueError(f"{len(symbols)} symbols and {len(wire_ids)} wire ids: allowed as many of each")
         ids = [whole("wire_ids", one, 0, 2**64 - 1) for one in wire_ids]
         with self._turn:
-            self._symbols = [_text_of(symbol).rstrip() for symbol in symbols]
+            self._symbols = [text_of(symbol).rstrip() for symbol in symbols]
             self._instruments = {symbol: index for index, symbol in enumerate(self._symbols) if symbol}
             self._wire_ids = np.array(ids, np.uint64)
 
@@ -179,7 +201,11 @@ class Books(Handle):
         digest = ffi.new("uint8_t[16]")
         with self._turn:
             ids = ffi.from_buffer("uint64_t[]", self._wire_ids)
-            checked(lib.numi_books_hash(self._books, ids, len(self._wire_ids), digest))
+            try:
+                checked(lib.numi_books_hash(self._books, ids, len(self._wire_ids), digest))
+            except errors.ArgumentError as error:
+                remedy = "Books.name(symbols, wire_ids) names them"
+                raise errors.ArgumentError(error.code, error.name, f"{error.detail}; {remedy}") from None
         return bytes(digest).hex()
 
     def check(self) -> None:
@@ -198,7 +224,8 @@ class Books(Handle):
         with self._turn:
             checked(lib.numi_books_copy(out, self._books))
         books = Books.__new__(Books)
-        books._own(out[0])
+        books._own(out[0], self._options)
+        books._input = self._input
         books._symbols, books._instruments = self._symbols, self._instruments
         books._wire_ids = self._wire_ids
         return books
@@ -208,8 +235,37 @@ class Books(Handle):
         """Books of the core's that somebody else owns, in memory of their own."""
         out, books = ffi.new("struct numi_books **"), cls.__new__(cls)
         checked(lib.numi_books_copy(out, source))
-        books._own(out[0])
+        options = ffi.new("struct numi_books_options *")
+        lib.numi_books_defaults(options)
+        books._own(out[0], options)
         books.name(symbols.tolist(), wire_ids)
+        return books
+
+    def _orders_of(self, instrument: int) -> NDArray[Any]:
+        """All orders of a book, bids first, the best levels first, each in its queue's order."""
+        sides = [(side, _levels(self._books, instrument, side, _LEVELS_ALL)) for side in (0, 1)]
+        rows = np.zeros(sum(int(levels["order_count"].sum()) for _, levels in sides), dtype_of("numi_book_order"))
+        memory, done = ffi.from_buffer("struct numi_book_order[]", rows), 0
+        for side, levels in sides:
+            for price, count in zip(levels["price"].tolist(), levels["order_count"].tolist(), strict=True):
+                done += lib.numi_books_queue(self._books, instrument, side, price, memory + done, count)
+        return rows
+
+    def _alone(self, instrument: int) -> "Books":
+        """Books that hold this instrument's book and no other."""
+        with self._turn:
+            orders = self._orders_of(instrument)
+            symbols, wire_ids = self._symbols[instrument : instrument + 1], self._wire_ids[: instrument + 1]
+        adds = np.zeros(len(orders), dtype_of("numi_event"))
+        for name in ("order", "price", "quantity", "instrument", "side"):
+            adds[name] = orders[name]
+        adds["kind"] = ord("A")
+        books = Books.__new__(Books)
+        books._open(self._options)
+        books._symbols = [""] * instrument + symbols
+        books._instruments = {symbol: instrument for symbol in symbols if symbol}
+        books._wire_ids = wire_ids
+        books.apply(adds)
         return books
 
     def order(self, order: int) -> Order | None:
@@ -246,7 +302,7 @@ class Books(Handle):
 
     def top_of(self, instruments: Sequence[int], n: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The best `n` levels of several books, of each its bids and its asks; and how many of both, a row a book."""
-        count, level = whole("n", n, 0, 2**31 - 1), dtype_of("numi_book_level")
+        count, level = whole("n", n, 0, _LEVELS_ALL), dtype_of("numi_book_level")
         with self._turn:
             books = self._books
             depths = [[lib.numi_books_depth(books, one, side) for side in (0, 1)] for one in instruments]
@@ -265,13 +321,13 @@ class Books(Handle):
         return Book(self, whole("instrument", instrument, 0, int(lib.NUMI_BOOK_INSTRUMENT_MAX) - 1))
 
     def __getitem__(self, symbol: str | bytes) -> "Book":
-        index = self._instruments.get(_text_of(symbol))
+        index = self._instruments.get(text_of(symbol))
         if index is None:
-            raise KeyError(f"no instrument is called {_text_of(symbol)!r}")
+            raise unknown_symbols([text_of(symbol)], self._instruments)
         return Book(self, index)
 
     def __contains__(self, symbol: object) -> bool:
-        return isinstance(symbol, str | bytes) and _text_of(symbol) in self._instruments
+        return isinstance(symbol, str | bytes) and text_of(symbol) in self._instruments
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._instruments)
@@ -281,12 +337,23 @@ class Books(Handle):
 
 
 class Book:
-    """One instrument's book: a look into `Books`, always at what they are now."""
+    """One instrument's book: a look into `Books`, always at what they are now.
+
+    Two looks at the same book of the same `Books` are equal.
+    """
 
     def __init__(self, books: Books, instrument: int) -> None:
         self._of = books
         self._turn = books._turn
         self.instrument = instrument
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Book):
+            return NotImplemented
+        return self._of is other._of and self.instrument == other.instrument
+
+    def __hash__(self) -> int:
+        return hash((id(self._of), self.instrument))
 
     @property
     def symbol(self) -> str:
@@ -319,19 +386,12 @@ class Book:
         with self._turn:
             return int(lib.numi_books_depth(self._of._books, self.instrument, number))
 
-    def _top(self, side: int, count: int) -> NDArray[Any]:
+    def top(self, n: int = 10) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The best `n` levels of bids and of asks, the best first (struct numi_book_level)."""
+        count = whole("n", n, 0, _LEVELS_ALL)
         with self._turn:
             books = self._of._books
-            depth = int(lib.numi_books_depth(books, self.instrument, side))
-            rows = np.empty(min(count, depth), dtype_of("numi_book_level"))
-            memory = ffi.from_buffer("struct numi_book_level[]", rows)
-            lib.numi_books_top(books, self.instrument, side, memory, len(rows))
-        return rows
-
-    def top(self, n: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The best `n` levels of bids and of asks, the best first (struct numi_book_level)."""
-        count = whole("n", n, 0, 2**31 - 1)
-        return self._top(0, count), self._top(1, count)
+            return _levels(books, self.instrument, 0, count), _levels(books, self.instrument, 1, count)
 
     def level(self, side: Side, price: int) -> np.void | None:
         """The level at a price: price, quantity, order_count; None where no order rests."""
@@ -359,6 +419,18 @@ class Book:
         found = self._of.order(order)
         return None if found is None or found.instrument != self.instrument else found.position
 
+    def copy(self) -> "Book":
+        """This book as it is now, in memory of its own: it stays so while the books move on.
+
+        It is a look into new `Books` that hold this book alone: each of its orders is added to them anew, and they take
+        a millisecond and 1.5 MB at least. To keep many books of one moment, copy the `Books`.
+        """
+        return Book(self._of._alone(self.instrument), self.instrument)
+
+    def hash(self) -> str:
+        """The state hash of this book: that of `Books` which hold it alone. Takes as long as a copy."""
+        return self._of._alone(self.instrument).hash()
+
 
 def _rows(events: NDArray[Any]) -> NDArray[Any]:
     """Events as the core takes them; a copy only where they do not lie side by side."""
@@ -372,5 +444,25 @@ def _events(rows: NDArray[Any]) -> CData:
     return ffi.from_buffer("struct numi_event[]", rows)
 
 
-def _text_of(symbol: str | bytes) -> str:
+def _levels(books: CData, instrument: int, side: int, count: int) -> NDArray[Any]:
+    """The best `count` levels of a side."""
+    depth = int(lib.numi_books_depth(books, instrument, side))
+    rows = np.empty(min(count, depth), dtype_of("numi_book_level"))
+    lib.numi_books_top(books, instrument, side, ffi.from_buffer("struct numi_book_level[]", rows), len(rows))
+    return rows
+
+
+def text_of(symbol: str | bytes) -> str:
+    """A symbol as text."""
+    if not isinstance(symbol, str | bytes):
+        raise TypeError(f"{shortened(symbol)} as a symbol: allowed str or bytes; Books.book takes an index as well")
     return symbol.decode("ascii", "replace") if isinstance(symbol, bytes) else symbol
+
+
+def unknown_symbols(symbols: Collection[str], known: Collection[str]) -> errors.UnknownSymbolError:
+    """The error for symbols that nobody is called, with what may have been meant."""
+    from difflib import get_close_matches
+
+    capitals = {name.upper(): name for name in known}
+    near = [capitals[name] for one in symbols for name in get_close_matches(one.upper(), capitals, _NEAR_MAX)]
+    return errors.UnknownSymbolError(list(symbols), list(dict.fromkeys(near)), len(known))

@@ -4,11 +4,12 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not possible on this machine, 130
 """
 
 import argparse
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module, metadata
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -36,6 +37,14 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
+class UsageError(CommandError):
+    """Words that no parser takes; `prog` is the command whose help tells what it does."""
+
+    def __init__(self, message: str, prog: str) -> None:
+        super().__init__(message, EXIT_USAGE)
+        self.prog = prog
+
+
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Tells the defaults that say something."""
 
@@ -44,15 +53,18 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but an error is one line, and help tells defaults."""
+    """argparse, but an error is told by the command, help tells defaults, and options are written in full.
+
+    `options.prog` is the name of the innermost command that was asked for.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        options.setdefault("formatter_class", _Help)
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **{"formatter_class": _Help, "allow_abbrev": False, **options})
+        self.set_defaults(prog=self.prog)
 
     def error(self, message: str) -> NoReturn:
-        """Exit with the usage code."""
-        self.exit(EXIT_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        """To whoever parses."""
+        raise UsageError(message, self.prog)
 
 
 def _parser(command: str | None) -> Parser:
@@ -89,29 +101,70 @@ def _exit_code_of(error: Exception) -> int:
     return EXIT_USAGE if isinstance(error, errors.ArgumentError) else EXIT_FAILED
 
 
-def _run(command: str, options: argparse.Namespace) -> int:
+def warn(options: argparse.Namespace, lines: Iterable[str]) -> None:
+    """What the user should know although the command goes on, a line each."""
+    for line in lines:
+        print(f"{options.prog}: warning: {line}", file=sys.stderr)
+
+
+def _fail(error: Exception, prog: str, json_to: TextIO | None) -> int:
+    """One line on stderr, and the document where one was asked for; returns the exit code."""
+    from numi_bypass import errors
+
+    detail = error.detail if isinstance(error, errors.NumiError) else str(error)
+    code = _exit_code_of(error)
+    hint = f" (see {prog} --help)" if code == EXIT_USAGE else ""
+    print(f"{prog}: {detail}{hint}", file=sys.stderr)
+    _print_end("error", detail, json_to)
+    return code
+
+
+def _print_end(status: str, error: str, json_to: TextIO | None) -> None:
+    """The document of a command that has none of its own to show."""
+    if json_to is not None:
+        print(json.dumps({"status": status, "error": error}), file=json_to)
+
+
+def _json_to(options: argparse.Namespace) -> TextIO | None:
+    """Where a document goes, if one was asked for: not among the bytes of a day that goes to stdout itself."""
+    if not getattr(options, "json", False):
+        return None
+    return sys.stderr if options.command == "make" and options.out == "-" else sys.stdout
+
+
+def _run(options: argparse.Namespace) -> int:
     from numi_bypass import errors
 
     try:
-        return int(import_module(f"numi_bypass.commands.{command}").run(options))
+        return int(import_module(f"numi_bypass.commands.{options.command}").run(options))
     except BrokenPipeError:
         raise  # no failure of the command's: main knows what it means
+    except KeyboardInterrupt:
+        _print_end("interrupted", "interrupted", _json_to(options))
+        return EXIT_INTERRUPTED
     except (CommandError, errors.NumiError, OSError) as error:
-        detail = error.detail if isinstance(error, errors.NumiError) else str(error)
-        print(f"numi-bypass {command}: {detail}", file=sys.stderr)
-        return _exit_code_of(error)
+        return _fail(error, options.prog, _json_to(options))
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    parser = _parser(next((word for word in words if not word.startswith("-")), None))
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        raise UsageError(f"unrecognized arguments: {' '.join(unknown)}", options.prog)
+    if options.command is None and not options.version:
+        parser.error(f"a command is missing: {', '.join(COMMANDS)}")
+    return options
 
 
 def _main(words: list[str]) -> int:
-    command = next((word for word in words if not word.startswith("-")), None)
-    parser = _parser(command)
-    options = parser.parse_args(words)
+    try:
+        options = _parse(words)
+    except UsageError as error:
+        return _fail(error, error.prog, sys.stdout if "--json" in words else None)
     if options.version:
         _print_version()
         return EXIT_OK
-    if options.command is None:
-        parser.error(f"a command is missing: {', '.join(COMMANDS)}")
-    return _run(options.command, options)
+    return _run(options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -83,8 +83,11 @@ def _title(book: Book) -> str:
 
 def draw(books: Sequence[Book], depth: int, path: Path) -> None:
     """One chart a book, in one picture."""
-    if not 1 <= len(books) <= AXES_MAX:
-        raise CommandError(f"--plot: {len(books)} symbols: allowed 1 to {AXES_MAX}, choose them with --symbol")
+    if not books:
+        raise CommandError("--plot: no message names an instrument: there is nothing to draw")
+    if len(books) > AXES_MAX:
+        choose = f"allowed at most {AXES_MAX}, choose them with --symbol"
+        raise CommandError(f"--plot: {len(books)} symbols: {choose}", EXIT_USAGE)
     columns = 1 if len(books) == 1 else 2 if len(books) <= 4 else 3
     rows = -(-len(books) // columns)
     figure = Figure(figsize=(max(5.2 * columns, 7), 3.4 * rows), layout="constrained")

@@ -80,6 +80,26 @@ class UncalibratedError(NumiError, ValueError):
     """No calibration joins these clock domains."""
 
 
+class UnknownSymbolError(KeyError):
+    """No instrument is called so: `symbols` are those asked for, `near` what may have been meant."""
+
+    def __init__(self, symbols: list[str], near: list[str], instrument_count: int) -> None:
+        super().__init__(symbols, near, instrument_count)
+        self.symbols = symbols
+        self.near = near
+        self._instrument_count = instrument_count
+
+    def __str__(self) -> str:
+        near = f"; near: {', '.join(map(repr, self.near))}" if self.near else ""
+        return (
+            f"none of the {self._instrument_count} instruments is called {' or '.join(map(repr, self.symbols))}{near}"
+        )
+
+
+class InputWarning(UserWarning):
+    """A file was read, but not all of it: where it ends too early, or which messages could not be decoded."""
+
+
 BY_NAME: dict[str, type[NumiError]] = {
     "NUMI_ERR_ARGUMENT": ArgumentError,
     "NUMI_ERR_NO_MEMORY": OutOfMemoryError,

@@ -228,7 +228,7 @@ class MergeView(Handle):
         copies = lib.numi_merge_copies(self._open)
         found = Histogram(_LAG_NS, 2)
         if copies.count:
-            checked(lib.numi_histogram_add(found._histogram, ffi.addressof(copies.lag, number)))
+            checked(lib.numi_histogram_add(found._histogram, copies.lag + number))
         return found
 
     def disagreements(self) -> list[Disagreement]:

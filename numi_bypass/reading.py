@@ -14,7 +14,7 @@ r"""Files of exchange traffic in, every field out: events, or the native records
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, text, whole
+from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, refused, text, whole
 from numi_bypass._growing import Growing
 from numi_bypass._handle import Handle, Turn
 from numi_bypass.layout import dtype_of
@@ -69,14 +69,51 @@ def fields_of(letter: str) -> tuple[Field, ...]:
     return tuple(Field(text(field.name), kinds[field.kind]) for field in table.fields[0 : table.field_count])
 
 
+def _name_of(path: Path) -> str:
+    """The name of a file; bytes are refused, since they are a file's content more often than its name."""
+    name = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(name, str):
+        raise TypeError(f"a path of type {type(path).__name__}: allowed the name of a file, as str or os.PathLike")
+    return name
+
+
 def _open_reader(paths: list[Path], merged: bool) -> CData:
-    out = ffi.new("struct numi_reader **")
+    out, names = ffi.new("struct numi_reader **"), [path_bytes(_name_of(path)) for path in paths]
+    if names.count(b"-") > 1:
+        raise refused("- and -: stdin can be named once, the other line needs a file")
     if not merged:
-        checked(lib.numi_reader_open(out, path_bytes(paths[0])))
+        checked(lib.numi_reader_open(out, names[0]))
         return out[0]
-    names = [ffi.new("char[]", path_bytes(path)) for path in paths]
-    checked(lib.numi_reader_open_lines(out, ffi.new("char *[]", names), len(names)))
+    lines = [ffi.new("char[]", name) for name in names]
+    checked(lib.numi_reader_open_lines(out, ffi.new("char *[]", lines), len(lines)))
     return out[0]
+
+
+def _by_reason(numbers: CData, name_of: Callable[[int], CData]) -> dict[str, int]:
+    """Without the first, which is no reason but what went well."""
+    return {text(name_of(reason)): int(n) for reason, n in enumerate(numbers) if reason and n}
+
+
+def _file_of(capture: CData) -> str:
+    return text(lib.numi_stream_path(lib.numi_capture_stream(capture)))
+
+
+def _truncation(capture: CData) -> str:
+    """Empty for a file that is whole."""
+    counts, stream = lib.numi_capture_counts(capture), lib.numi_capture_stream(capture)
+    is_bare = lib.numi_capture_format(capture) == lib.NUMI_CAPTURE_ITCH
+    within = [f"a {'message' if is_bare else 'record'}"] if counts.truncated else []
+    compression = text(lib.numi_compression_name(lib.numi_stream_compression(stream)))
+    within += [f"its {compression}"] if counts.torn else []
+    if not within:
+        return ""
+    # Nothing is needed: what is there is what was read and not handed out.
+    left = lib.numi_stream_need(stream, 0, ffi.new("uint8_t **"))
+    place = f"offset {lib.numi_stream_offset(stream)}{', expanded' if counts.torn else ''}"
+    left_off = f"{left} bytes there are left off" if left else "what stands before is whole"
+    return (
+        f"{_file_of(capture)}: ends within {' and '.join(within)} ({place}): {left_off}; copy it anew if more was there"
+    )
 
 
 class Source(Handle):
@@ -85,10 +122,10 @@ class Source(Handle):
     def __init__(self, path: Path, decoder: str, other: Path | None = None, merge: bool = False) -> None:
         if decoder != "itch50":
             raise ValueError(f"decoder={decoder!r}: allowed 'itch50'")
-        self.path = os.fspath(path)
         paths = [path] if other is None else [path, other]
         self._lines = range(len(paths))
         self._reader = ffi.gc(_open_reader(paths, merge or other is not None), lib.numi_reader_close)
+        self.path = os.fspath(path)
         self._turn = Turn("reader")
 
     def _decoder(self) -> CData:
@@ -131,14 +168,35 @@ class Source(Handle):
         """What was counted beside the ledger: reasons, gaps, control packets, truncation."""
         c = lib.numi_reader_counts(self._reader)
         counts = {"messages": int(self._decoder().messages)}
-        reasons = ((c.packet_reasons, lib.numi_packet_reason_name), (c.mold_reasons, lib.numi_mold_reason_name))
-        for numbers, name_of in (*reasons, (self._decoder().rejects, lib.numi_itch_reason_name)):
-            counts |= {text(name_of(index)): int(n) for index, n in enumerate(numbers) if index and n}
+        counts |= _by_reason(c.packet_reasons, lib.numi_packet_reason_name)
+        counts |= _by_reason(c.mold_reasons, lib.numi_mold_reason_name)
+        counts |= self.undecodable()
         names = ("heartbeats", "ends_of_session", "sessions", "missing", "repeated", "rejected")
         counts |= {name: int(getattr(c, name)) for name in names}
-        captures = [lib.numi_capture_counts(lib.numi_reader_capture(self._reader, line)) for line in self._lines]
+        captures = [lib.numi_capture_counts(capture) for capture in self._captures()]
         fields = {"cut": "cut", "torn": "torn", "unknown_blocks": "unknown_blocks", "truncated_records": "truncated"}
         return counts | {name: sum(int(getattr(one, field)) for one in captures) for name, field in fields.items()}
+
+    def undecodable(self) -> dict[str, int]:
+        """Messages that are none, by reason."""
+        return _by_reason(self._decoder().rejects, lib.numi_itch_reason_name)
+
+    def truncated(self) -> list[str]:
+        """Of each file that ends within a message, a packet or its compression: where, and what is left off."""
+        return [line for line in map(_truncation, self._captures()) if line]
+
+    def warnings(self) -> list[str]:
+        """What of the files was left out although nothing in them contradicts itself, a line each."""
+        lines, undecodable = self.truncated(), self.undecodable()
+        if undecodable:
+            names = ", ".join(_file_of(capture) for capture in self._captures())
+            reasons = " ".join(f"{reason}={n}" for reason, n in undecodable.items())
+            first = int(lib.numi_reader_counts(self._reader).first_rejected)
+            lines.append(f"{names}: undecodable messages are left out: {reasons}; the first is message {first}")
+        return lines
+
+    def _captures(self) -> list[CData]:
+        return [lib.numi_reader_capture(self._reader, line) for line in self._lines]
 
     @property
     def sessions(self) -> int:
@@ -147,7 +205,7 @@ class Source(Handle):
 
     def progress(self) -> tuple[int, int]:
         """Bytes of the files read so far, and all of them (-1 where nobody knows)."""
-        streams = [lib.numi_capture_stream(lib.numi_reader_capture(self._reader, line)) for line in self._lines]
+        streams = [lib.numi_capture_stream(capture) for capture in self._captures()]
         sizes = [int(lib.numi_stream_file_size(stream)) for stream in streams]
         done = sum(int(lib.numi_stream_file_offset(stream)) for stream in streams)
         return done, -1 if -1 in sizes else sum(sizes)

@@ -15,6 +15,7 @@ True
 """
 
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from typing import Any
@@ -22,8 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numi_bypass._ffi import lib, whole
-from numi_bypass.book import Books
+from numi_bypass._ffi import flag, lib, refused, shortened, whole
+from numi_bypass.book import Books, text_of, unknown_symbols
+from numi_bypass.errors import InputWarning
 from numi_bypass.reading import Events, Path
 
 BATCH = 4096
@@ -48,6 +50,43 @@ def nanoseconds(every: str | timedelta | int) -> int:
     return whole("every", every, 1, 2**63 - 1)
 
 
+def time_of_day(word: str) -> int:
+    """A New York time of day as ns since midnight.
+
+    >>> time_of_day("09:30:00.5"), time_of_day("9:30")
+    (34200500000000, 34200000000000)
+    """
+    found = re.fullmatch(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?", word)
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()[:3]) if found else (24, 60, 60)
+    if found is None or hours > 23 or minutes > 59 or seconds > 59:
+        raise ValueError(f"{word!r}: allowed a time of day as 09:30:00.5")
+    return (hours * 3600 + minutes * 60 + seconds) * 10**9 + int((found[4] or "").ljust(9, "0"))
+
+
+def _last_ns(until: str | int) -> int:
+    """The moment up to which events are applied."""
+    if not isinstance(until, str):
+        return whole("until", until, 0, 2**64 - 1)
+    try:
+        return time_of_day(until)
+    except ValueError as error:
+        raise refused(f"until={error}, or ns since midnight") from None
+
+
+def _books_for(books: Books | None, resume: bool) -> Books:
+    """New ones, or those given, if they may be replayed into."""
+    may_resume = flag("resume", resume)
+    if books is None:
+        return Books()
+    if not isinstance(books, Books):
+        raise TypeError(f"books={shortened(books)}: allowed numi_bypass.Books")
+    resting = books.counts()["live_orders"]
+    if resting and not may_resume:
+        remedy = "allowed empty ones, or resume=True where the file goes on from their state"
+        raise refused(f"books={books!r}: {resting} orders rest in them: {remedy}")
+    return books
+
+
 class Replay:
     """Events of a file, or of two lines of a feed, on their way into books: `for events in run: run.apply(events)`.
 
@@ -61,20 +100,18 @@ class Replay:
         *,
         other: Path | None = None,
         books: Books | None = None,
-        until_ns: int | None = None,
+        until: str | int | None = None,
         until_sequence: int | None = None,
+        resume: bool = False,
         batch: int = BATCH,
     ) -> None:
-        self._until = {
-            name: np.uint64(whole(argument, value, 0, 2**64 - 1))
-            for argument, name, value in (
-                ("until_ns", "exchange_ns", until_ns),
-                ("until_sequence", "sequence", until_sequence),
-            )
-            if value is not None
-        }
+        self._until: dict[str, np.uint64] = {}
+        if until is not None:
+            self._until["exchange_ns"] = np.uint64(_last_ns(until))
+        if until_sequence is not None:
+            self._until["sequence"] = np.uint64(whole("until_sequence", until_sequence, 0, 2**64 - 1))
+        self.books = _books_for(books, resume)
         self.events = Events(path, batch=batch, other=other, merge=True)
-        self.books = Books() if books is None else books
         self.gaps: list[list[int]] = []
         """Declared so far, among the events that were handed out: the first sequence missing, and the last."""
         self.symbols = self.events.symbols
@@ -85,6 +122,12 @@ class Replay:
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Batches that are to be applied next."""
+        try:
+            yield from self._batches()
+        finally:
+            self.books.note_input(len(self.events.truncated()), self.events.undecodable())
+
+    def _batches(self) -> Iterator[NDArray[Any]]:
         for batch in self.events:
             part = batch[: self._wanted(batch)]
             if len(part):
@@ -95,6 +138,26 @@ class Replay:
                 yield part
             if len(part) < len(batch):
                 return
+
+    def unknown(self, symbols: Collection[str]) -> list[str]:
+        """Those that no message names. Reads on, applying nothing, while there are any."""
+        rest = iter(self.events)
+        self._name()
+        while missing := [symbol for symbol in symbols if symbol not in self.books]:
+            if next(rest, None) is None:
+                break
+            self._name()
+        return missing
+
+    def require(self, symbols: Collection[str]) -> None:
+        """UnknownSymbolError for those that no message names."""
+        if missing := self.unknown(symbols):
+            raise unknown_symbols(missing, self.books)
+
+    def warn(self) -> None:
+        """Tells the caller of the caller what of the files was left out."""
+        for line in self.events.warnings():
+            warnings.warn(line, InputWarning, stacklevel=3)
 
     def apply(self, events: NDArray[Any]) -> None:
         """Into the books."""
@@ -143,21 +206,27 @@ def replay(
     *,
     other: Path | None = None,
     books: Books | None = None,
-    until_ns: int | None = None,
+    until: str | int | None = None,
     until_sequence: int | None = None,
+    resume: bool = False,
     batch: int = BATCH,
 ) -> Books:
     """Applies a file, or the two lines of a feed, and returns the books.
 
-    `on_batch(books, events)` is called after each batch. It ends before the first event past `until_ns` (exchange time,
-    ns since midnight in New York) or `until_sequence`. Each session begins with empty books. `books` are new ones with
-    options of their own, or those of what came before in the same feed.
+    `on_batch(books, events)` is called after each batch. It ends before the first event past `until` (exchange time in
+    New York as "09:30:00.5", or ns since midnight) or `until_sequence`. Each session begins with empty books. `books`
+    are empty ones with options of their own; with `resume` those of what came before in the same feed.
+
+    A file that ends too early, or holds messages that cannot be decoded, is an InputWarning; `Books.counts` has both.
     """
-    run = Replay(path, other=other, books=books, until_ns=until_ns, until_sequence=until_sequence, batch=batch)
+    if on_batch is not None and not callable(on_batch):
+        raise TypeError(f"on_batch={shortened(on_batch)}: allowed a function; the second line of a feed is `other`")
+    run = Replay(path, other=other, books=books, until=until, until_sequence=until_sequence, resume=resume, batch=batch)
     for events in run:
         run.apply(events)
         if on_batch is not None:
             on_batch(run.books, events)
+    run.warn()
     return run.books
 
 
@@ -176,21 +245,28 @@ _BBO = np.dtype(
 )
 
 
-Symbols = str | Collection[str] | None
+Symbols = str | bytes | Collection[str | bytes] | None
 """One, some, or all."""
 
 
 def _listed(symbols: Symbols) -> list[str] | None:
-    return [symbols] if isinstance(symbols, str) else None if symbols is None else list(dict.fromkeys(symbols))
+    if symbols is None:
+        return None
+    several = [symbols] if isinstance(symbols, str | bytes) else symbols
+    try:
+        return list(dict.fromkeys(text_of(symbol) for symbol in several))
+    except TypeError:
+        raise TypeError(f"symbols={shortened(symbols)}: allowed one symbol, or several, as str or bytes") from None
 
 
 def bbo(path: Path, *, other: Path | None = None, symbols: Symbols = None, sizes: bool = False) -> NDArray[Any]:
     """Every change of a best price, as an array; with `sizes` also each change of the quantity there.
 
     `time` is the exchange's, ns since midnight in New York; prices are the wire's integers. A side without orders is 0
-    and has no NUMI_BOOK_HAS_BID (4) or NUMI_BOOK_HAS_ASK (8) in `flags`; 1 is a crossed book, 2 a locked one.
+    and has no NUMI_BOOK_HAS_BID (4) or NUMI_BOOK_HAS_ASK (8) in `flags`; 1 is a crossed book, 2 a locked one. A symbol
+    that no message names is an UnknownSymbolError; what of a file is left out, an InputWarning.
     """
-    chosen = _listed(symbols)
+    chosen, sizes = _listed(symbols), flag("sizes", sizes)
     wanted = None if chosen is None else [symbol.encode() for symbol in chosen]
     run, parts = Replay(path, other=other), [np.empty(0, _BBO)]
     for events in run:
@@ -202,6 +278,8 @@ def bbo(path: Path, *, other: Path | None = None, symbols: Symbols = None, sizes
         for name in ("rx_ns", "sequence", "bid", "ask", "bid_quantity", "ask_quantity", "flags"):
             rows[name] = changes[name]
         parts.append(rows)
+    run.require(chosen or [])
+    run.warn()
     return np.concatenate(parts)
 
 
@@ -246,6 +324,9 @@ def snapshots(
     The instants run from the first multiple at or after the first event to the last one at or before the last event; a
     new session starts anew. The state at an instant holds every event up to it, its own included.
     `np.concatenate(list(snapshots(...)))` makes one array of them, which pandas.DataFrame takes as it is.
+
+    Behind the last instant, when all has been read, a symbol that no message names is an UnknownSymbolError, and what
+    of a file is left out an InputWarning.
     """
     step, count = nanoseconds(every), whole("depth", depth, 1, 2**31 - 1)
     return _snapshots(Replay(path, other=other), step, count, _listed(symbols))
@@ -274,6 +355,8 @@ def _snapshots(run: Replay, step: int, depth: int, symbols: list[str] | None) ->
     # Only now is it sure that no other event has this time.
     if instant == last != _NEVER:
         yield snapshot(run.books, instant, depth, symbols)
+    run.require(symbols or [])
+    run.warn()
 
 
 def _times(events: NDArray[Any], last: int) -> NDArray[np.int64]:

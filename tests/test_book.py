@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,8 @@ import numi_bypass as nb
 from numi_bypass.layout import dtype_of
 from numi_bypass.replaying import nanoseconds
 from numi_sim.model import book as book_model
-from numi_sim.model import capture, itch, mold, packet
+from numi_sim.model import capture, mold
+from tests.traffic import FIRST, SECOND, S, add, bare, book, document, message, numi, recorded
 
 EMPTY_HASH = "99aa06d3014798d86001c324468d497f"
 DAY = {"messages": 20_000, "symbols": 8, "seed": 6}
@@ -50,18 +50,6 @@ class Modelled:
             pass
         self.symbols = [symbol.decode() for symbol in source.symbols]
         self.hash = self.books.state_hash(dict(enumerate(source.locates.tolist())))
-
-
-def book(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "numi_bypass", "book", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def document(*words: object) -> dict[str, Any]:
-    run = book(*words, "--json")
-    assert (run.returncode, run.stderr) == (0, "")
-    found: dict[str, Any] = json.loads(run.stdout)
-    return found
 
 
 # --- the command
@@ -208,7 +196,7 @@ def test_snapshots_are_the_books_at_each_instant(day: Path) -> None:
     first, last = -(-rows[0]["exchange_ns"] // every), rows[-1]["exchange_ns"] // every
     assert len(parts) == last - first + 1
     for hour, part in zip(range(first, last + 1), parts, strict=True):
-        books = nb.replay(day, until_ns=hour * every)
+        books = nb.replay(day, until=hour * every)
         for side, levels in zip((b"bid", b"ask"), books["A"].top(3) if "A" in books else ([], []), strict=True):
             got = part[part["side"] == side]
             assert got["place"].tolist() == list(range(len(levels)))
@@ -296,29 +284,6 @@ def test_a_second_thread_is_refused() -> None:
 
 # --- captures by hand: sessions, gaps, names that come late
 
-HEADERS = packet.Headers("10.0.0.1", "239.192.1.1", 26400, 26400)
-NOON_NS = 1_700_000_000_000_000_000
-S = 10**9
-
-
-def message(letter: str, **fields: Any) -> bytes:
-    blank = {one.name: b"" if one.kind == "alpha" else 0 for one in itch.LAYOUTS[letter.encode()].fields}
-    return itch.encode({**blank, "message_type": letter.encode(), **fields})
-
-
-def add(order: int, at: float = 0, symbol: bytes = b"A", locate: int = 1, **fields: Any) -> bytes:
-    given = {"stock_locate": locate, "stock": symbol, "timestamp": int(at * S), "order_reference_number": order}
-    return message("A", **given, **{"shares": 10, "price": 1000, "buy_sell_indicator": b"B", **fields})
-
-
-def recorded(path: Path, *payloads: bytes) -> Path:
-    packets = [(NOON_NS + index, packet.build(HEADERS, payload)) for index, payload in enumerate(payloads)]
-    path.write_bytes(capture.write_pcap(packets))
-    return path
-
-
-FIRST, SECOND = b"NUMI000001", b"NUMI000002"
-
 
 @pytest.fixture
 def two_sessions(tmp_path: Path) -> Path:
@@ -388,11 +353,11 @@ def test_a_file_goes_on_where_another_ended(tmp_path: Path) -> None:
     path.write_bytes(capture.write_itch([add(1, symbol=b"A", locate=1), add(2, symbol=b"B", locate=2)]))
     same.write_bytes(capture.write_itch([add(3, symbol=b"A", locate=1)]))
     other.write_bytes(capture.write_itch([add(4, symbol=b"B", locate=2)]))
-    books = nb.replay(same, books=nb.replay(path))
+    books = nb.replay(same, books=nb.replay(path), resume=True)
     assert books["A"].orders("bid", 1000)["order"].tolist() == [1, 3]
     assert books["B"].position(2) == 0
     with pytest.raises(ValueError, match="other instruments"):
-        nb.replay(other, books=books)
+        nb.replay(other, books=books, resume=True)
     assert books.hash() == books.copy().hash()
 
 
@@ -400,7 +365,7 @@ def test_one_symbol_needs_no_list(tmp_path: Path) -> None:
     path = tmp_path / "names.itch"
     path.write_bytes(capture.write_itch([add(n, symbol=name, locate=n) for n, name in enumerate((b"A", b"AB", b"B"))]))
     assert nb.bbo(path, symbols="AB")["symbol"].tolist() == [b"AB"]
-    assert nb.bbo(path, symbols=["B", "NONE"])["symbol"].tolist() == [b"B"]
+    assert nb.bbo(path, symbols=["B", b"A"])["symbol"].tolist() == [b"A", b"B"]
     assert next(nb.snapshots(path, symbols="AB"))["symbol"].tolist() == [b"AB"]
 
 
@@ -412,14 +377,24 @@ def test_trades_take_where_the_books_say_so(tmp_path: Path) -> None:
     assert document(path, "--consume-trades")["books"]["A"]["bids"] == [[1000, 6, 1]]
 
 
+def test_trades_that_find_no_order_are_no_riddle(day: Path, tmp_path: Path) -> None:
+    run = book(day, "--consume-trades")
+    assert run.returncode == 0
+    assert "warning: --consume-trades: 64 of the last 64 rejected messages are trades" in run.stderr
+    assert book(day).stderr == ""
+    trades = [message("P", stock_locate=1, order_reference_number=order, shares=1) for order in (1, 1, 1, 9)]
+    path = bare(tmp_path / "trades.itch", add(1), *trades)
+    assert document(path, "--consume-trades")["rejects"] == {"unknown_order": 1}
+
+
 def test_a_moment_splits_messages_of_one_batch(tmp_path: Path) -> None:
     path = tmp_path / "moments.itch"
     path.write_bytes(capture.write_itch([add(1, 1), add(2, 2), add(3, 2), add(4, 3)]))
-    assert nb.replay(path, until_ns=2 * S).counts()["messages"] == 3
-    assert nb.replay(path, until_ns=2 * S - 1).counts()["messages"] == 1
+    assert nb.replay(path, until=2 * S).counts()["messages"] == 3
+    assert nb.replay(path, until=2 * S - 1).counts()["messages"] == 1
     assert nb.replay(path, until_sequence=0).counts()["messages"] == 0
-    assert nb.replay(path, until_ns=9 * S, until_sequence=3).counts()["messages"] == 3
-    for wrong in ({"until_ns": -1}, {"until_sequence": 2**64}, {"batch": 0}):
+    assert nb.replay(path, until=9 * S, until_sequence=3).counts()["messages"] == 3
+    for wrong in ({"until": -1}, {"until_sequence": 2**64}, {"batch": 0}):
         with pytest.raises(nb.errors.ArgumentError, match="allowed"):
             nb.replay(path, **wrong)
 
@@ -459,13 +434,20 @@ def test_columns_line_up(tmp_path: Path) -> None:
     path = tmp_path / "wide.itch"
     asks = [add(order, shares=2**31, price=2**31 + order, buy_sell_indicator=b"S") for order in (3, 4)]
     path.write_bytes(capture.write_itch([add(1), add(2, price=999), *asks]))
-    lines = book(path).stdout.splitlines()[2:]
-    assert lines[0] == "A"
+    legend, _, *lines = book(path).stdout.splitlines()[1:]
+    assert (legend, lines[0]) == ("prices: the wire's integers, 1e-4 dollars", "A")
     assert lines[2:] == [
         "       1        10  1000 | 2147483651  2147483648       1",
         "       1        10   999 | 2147483652  2147483648       1",
     ]
     assert len({len(line) for line in lines[1:]}) == 1
+
+
+def test_the_unit_of_prices_is_told(day: Path) -> None:
+    assert "prices: the wire's integers, 1e-4 dollars" in book(day, "--symbol", "A").stdout.splitlines()
+    assert document(day, "--symbol", "A")["price_scale"] == 4
+    assert "1e-4 dollars: 1702500 is 170.25" in " ".join(book("--help").stdout.split())
+    assert "1e-4 dollars, those of MWCB levels (V) 1e-8" in " ".join(numi("decode", "--help").stdout.split())
 
 
 def test_a_crossed_book_says_so(tmp_path: Path) -> None:
@@ -515,8 +497,8 @@ def test_more_symbols_than_a_picture_holds(tmp_path: Path) -> None:
     path = tmp_path / "many.itch"
     path.write_bytes(capture.write_itch([add(n, symbol=b"S%d" % n, locate=n) for n in range(1, 14)]))
     run = book(path, "--plot", tmp_path / "x.png")
-    assert (run.returncode, run.stdout) == (1, "")
-    assert "13 symbols: allowed 1 to 12, choose them with --symbol" in run.stderr
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "13 symbols: allowed at most 12, choose them with --symbol" in run.stderr
     assert not (tmp_path / "x.png").exists()
     for chosen, at in (("S1", "9:30"), ("S2", "0:00")):
         run = book(path, "--plot", tmp_path / "x.png", "--symbol", chosen, "--at", at)

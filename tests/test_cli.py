@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "numi_bypass"]
-
-
-def numi(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload, no-any-return]
+import numi_bypass
+from numi_sim.model import mold
+from tests.traffic import COMMAND, FIRST, add, numi, recorded
 
 
 def key_values(line: str) -> dict[str, str]:
@@ -49,6 +48,96 @@ def test_wrong_usage_is_one_line_and_exit_2(words: list[str], named: str) -> Non
     assert result.stdout == ""
     assert len(result.stderr.splitlines()) == 1
     assert named in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "prog"),
+    [
+        (["--colour"], "numi-bypass"),
+        (["features", "--colour"], "numi-bypass features"),
+        (["book", "x", "--colour"], "numi-bypass book"),
+        (["book", "x", "--depth", "0"], "numi-bypass book"),
+        (["book", "-", "-"], "numi-bypass book"),
+        (["make", "itch", "x", "--colour"], "numi-bypass make itch"),
+        (["bench", "pool-soak", "--colour"], "numi-bypass bench pool-soak"),
+        (["decode", "x", "--out", "x.xlsx"], "numi-bypass decode"),
+    ],
+)
+def test_a_hint_names_the_command_whose_help_tells(words: list[str], prog: str) -> None:
+    result = numi(*words)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"{prog}: ")
+    assert result.stderr.endswith(f" (see {prog} --help)\n")
+
+
+def test_options_are_written_in_full() -> None:
+    assert numi("features", "--js").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--json"], 2),
+        (["nonsense", "--json"], 2),
+        (["features", "--json", "--colour"], 2),
+        (["bench", "--json", "pool-soak", "--pool", "8", "--batch", "64"], 2),
+        (["bench", "pool-soak", "--pool", "none", "--json"], 2),
+        (["make", "itch", "/nonexistent/x.itch", "--json"], 1),
+        (["make", "itch", "/nonexistent/x.itch", "--loss", "1", "--json"], 2),
+        (["decode", "/nonexistent", "--json"], 1),
+        (["decode", "--json"], 2),
+        (["decode", "-", "-", "--json"], 2),
+        (["book", "/nonexistent", "--json"], 1),
+        (["book", "-", "-", "--json"], 2),
+        (["book", "x", "--at", "noon", "--json"], 2),
+    ],
+)
+def test_an_error_is_one_document_too(words: list[str], code: int) -> None:
+    result = numi(*words)
+    document = json.loads(result.stdout)
+    assert result.returncode == code
+    assert document["status"] == "error"
+    assert document["error"] in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_broken_file_is_one_document_with_what_stands_before(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "x.pcap", mold.encode(FIRST, 1, [add(1)]))
+    path.write_bytes(path.read_bytes() + b"\xff" * 16)
+    for command in ("book", "decode"):
+        result = numi(command, path, "--json")
+        document = json.loads(result.stdout)
+        assert (result.returncode, document["status"]) == (1, "error")
+        assert document["error"] in result.stderr
+        assert document["books"] if command == "book" else document["rows"]
+
+
+def test_a_document_does_not_go_among_the_bytes_of_a_day() -> None:
+    words = ("make", "itch", "-", "--messages", 1000, "--symbols", 2, "--json")
+    made = numi(*words, text=False)
+    assert json.loads(made.stderr)["itch_bytes"] == len(made.stdout)
+    failed = numi(*words, "--loss", "1")
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert json.loads(failed.stderr.splitlines()[-1])["status"] == "error"
+
+
+def test_an_interrupted_command_is_one_document(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    words = [sys.executable, "-c", INTERRUPTIBLE, "book", str(tmp_path / "pipe"), "--json"]
+    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with started as process, (tmp_path / "pipe").open("wb"):  # opened at both ends: the command reads, and waits
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate()
+    assert (process.returncode, errors) == (130, "")
+    assert json.loads(out) == {"status": "interrupted", "error": "interrupted"}
+
+
+@pytest.mark.parametrize("command", ["book", "decode"])
+def test_stdin_can_be_named_once(command: str) -> None:
+    result = numi(command, "-", "-")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "- and -: stdin can be named once" in result.stderr
 
 
 def test_pool_soak_says_that_nothing_was_lost() -> None:
@@ -132,3 +221,15 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     )
     assert result.stdout.split() == ["{", "0"]
     assert result.stderr == ""
+
+
+def test_the_folder_of_the_sources_says_what_to_do(tmp_path: Path) -> None:
+    sources = tmp_path / "numi_bypass"
+    installed = Path(numi_bypass.__file__).parent
+    shutil.copytree(installed, sources, ignore=lambda _, names: [name for name in names if name.startswith("_core")])
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONSAFEPATH", "PYTHONPATH")}
+    words = [sys.executable, "-c", "import numi_bypass"]
+    result = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    said = f"ImportError: {sources} has no compiled core: run from another folder or with python -P; where "
+    assert result.stderr.splitlines()[-1].startswith(said)

@@ -1,4 +1,4 @@
-"""The tutorials, run from the first command to the last, as they stand."""
+"""The tutorials, run from the first command to the last, as they stand; each program of the README by itself."""
 
 import os
 import re
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 BLOCK = re.compile(r"```(console|python)\n(.*?)```", re.S)
 
 
@@ -36,3 +37,11 @@ def test_every_command_and_program_runs(tutorial: Path, tmp_path: Path) -> None:
             run([sys.executable, "-m", "numi_bypass", *words[1:]], tmp_path)
     for picture in re.findall(r'savefig\("(.*?)"', tutorial.read_text()):
         assert (tmp_path / picture).stat().st_size > 10_000
+
+
+README_PROGRAMS = [text for kind, text in BLOCK.findall((ROOT / "README.md").read_text()) if kind == "python"]
+
+
+@pytest.mark.parametrize("text", README_PROGRAMS, ids=range(len(README_PROGRAMS)))
+def test_every_program_of_the_readme_runs_by_itself(text: str, tmp_path: Path) -> None:
+    run([sys.executable, "-W", "error", "-c", text], tmp_path)

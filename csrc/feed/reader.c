@@ -435,6 +435,28 @@ static void make_gap(struct numi_reader *reader, struct numi_event *event) {
     reader->missing = 0;
 }
 
+/* An empty message ends a bare file: no message, and no reject. */
+static bool is_reject(const struct numi_reader *reader, int reason) {
+    return reason != NUMI_ITCH_OK && !(reader->bare && reason == NUMI_ITCH_EMPTY);
+}
+
+/* Of a run from `sequence` on, in which there is one. */
+static uint64_t first_reject(const struct numi_reader *reader, const uint8_t *run,
+                             uint64_t sequence) {
+    while (!is_reject(reader, numi_itch_check(run + 2, numi_be16(run)))) {
+        run += 2 + numi_be16(run);
+        sequence++;
+    }
+    return sequence;
+}
+
+static void follow_rejects(struct numi_reader *reader, const uint8_t *run, uint64_t sequence) {
+    uint64_t rejected = rejects_of(reader->decoder);
+    if (reader->counts.rejected == 0 && rejected > 0)
+        reader->counts.first_rejected = first_reject(reader, run, sequence);
+    reader->counts.rejected = rejected;
+}
+
 /* Returns how many; bytes that are none may be passed without one. */
 static uint32_t decode_run(struct numi_reader *reader, struct numi_event *events,
                            uint32_t event_max, uint64_t *used) {
@@ -443,8 +465,9 @@ static uint32_t decode_run(struct numi_reader *reader, struct numi_event *events
         numi_itch_decode_run(reader->decoder, reader->run, reader->run_size, used,
                              &reader->sequence, reader->rx_ns, reader->flags, events, event_max);
     empty = reader->decoder->rejects[NUMI_ITCH_EMPTY] - empty;
-    if (reader->bare) /* an empty message ends a bare file: no message, and no reject */
+    if (!is_reject(reader, NUMI_ITCH_EMPTY))
         reader->decoder->rejects[NUMI_ITCH_EMPTY] -= empty;
+    follow_rejects(reader, reader->run, before);
     consume(reader, *used, reader->sequence - before, empty);
     return (uint32_t)count;
 }
@@ -460,7 +483,6 @@ int numi_reader_events(struct numi_reader *reader, struct numi_event *events, ui
             count += decode_run(reader, events + count, event_max - count, &used);
     }
     follow_merge(reader);
-    reader->counts.rejected = rejects_of(reader->decoder);
     return count > 0 || code > 0 ? (int)count : code;
 }
 
@@ -472,8 +494,9 @@ static int append(struct numi_reader *reader, struct numi_reader_column *columns
                   const uint8_t *message, uint64_t size) {
     int reason = numi_itch_check(message, size);
     if (reason != NUMI_ITCH_OK) {
-        if (!(reader->bare && reason == NUMI_ITCH_EMPTY))
-            reader->decoder->rejects[reason]++;
+        if (is_reject(reader, reason) && rejects_of(reader->decoder) == 0)
+            reader->counts.first_rejected = reader->sequence;
+        reader->decoder->rejects[reason] += is_reject(reader, reason);
         return 1;
     }
     int index = numi_itch_index_of(message[0]);

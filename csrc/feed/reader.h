@@ -29,11 +29,12 @@ struct numi_reader_counts {
     uint64_t mold_reasons[4];   /* by enum numi_mold_reason; [0] is whole packets */
     uint64_t heartbeats;
     uint64_t ends_of_session;
-    uint64_t sessions; /* changes of the session's name, the first included */
-    uint64_t missing;  /* sequences jumped over; of merged lines, in declared gaps */
-    uint64_t repeated; /* messages at or below a sequence already seen in their session */
-    uint64_t gaps;     /* declared; only of merged lines */
-    uint64_t rejected; /* messages that are none: the decoder counts them by reason */
+    uint64_t sessions;       /* changes of the session's name, the first included */
+    uint64_t missing;        /* sequences jumped over; of merged lines, in declared gaps */
+    uint64_t repeated;       /* messages at or below a sequence already seen in their session */
+    uint64_t gaps;           /* declared; only of merged lines */
+    uint64_t rejected;       /* messages that are none: the decoder counts them by reason */
+    uint64_t first_rejected; /* the sequence of the first of them */
 };
 
 /* Where records of one type go. */

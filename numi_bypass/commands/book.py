@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 import sys
 from collections import Counter
 from itertools import zip_longest
@@ -12,27 +11,28 @@ from typing import Any
 import numpy as np
 
 from numi_bypass import errors
-from numi_bypass.book import Book, Books
-from numi_bypass.cli import EXIT_FAILED, EXIT_OK, CommandError
+from numi_bypass.book import Book, Books, unknown_symbols
+from numi_bypass.cli import EXIT_FAILED, EXIT_OK, CommandError, warn
 from numi_bypass.options import whole
 from numi_bypass.progress import Progress
-from numi_bypass.replaying import Replay
+from numi_bypass.reading import PRICE_SCALE
+from numi_bypass.replaying import Replay, time_of_day
 
 _DEPTH_MAX = 2**31 - 1
 _GAPS_SHOWN = 8
+_UNIT = f"the wire's integers, 1e-{PRICE_SCALE} dollars"
 
 
 def _moment(word: str) -> int:
-    """A New York time of day as ns since midnight."""
-    found = re.fullmatch(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?", word)
-    hours, minutes, seconds = (int(part or 0) for part in found.groups()[:3]) if found else (24, 60, 60)
-    if found is None or hours > 23 or minutes > 59 or seconds > 59:
-        raise argparse.ArgumentTypeError(f"{word!r}: allowed a time of day as 09:30:00.5")
-    return (hours * 3600 + minutes * 60 + seconds) * 10**9 + int((found[4] or "").ljust(9, "0"))
+    try:
+        return time_of_day(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which files, which moment, and what to show."""
+    parser.epilog = f"Prices are {_UNIT}: {1702500} is {1702500 / 10**PRICE_SCALE:.2f}."
     parser.add_argument("file", metavar="FILE", help="pcap, pcapng or bare ITCH; plain, gzip or zstd")
     parser.add_argument("other", metavar="FILE2", nargs="?", help="the second line of the feed")
     parser.add_argument("--symbol", action="append", help="only this symbol; may be given again")
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     moment.add_argument("--at", type=_moment, metavar="TIME", help="as the books stood then (New York): 09:30:00.5")
     moment.add_argument("--at-seq", type=whole(0, 2**64 - 1), metavar="N", help="as they stood after message N")
     parser.add_argument("--depth", type=whole(1, _DEPTH_MAX), default=10, help="levels a side")
-    parser.add_argument("--consume-trades", action="store_true", help="a trade takes from the order it names")
+    parser.add_argument("--consume-trades", action="store_true", help="a trade (P) takes from the order it names")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the depth of at most 12 symbols (extra plot)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
@@ -50,11 +50,12 @@ class _Day:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.books = Books(consume_trades=options.consume_trades)
-        until = {"until_ns": options.at, "until_sequence": options.at_seq}
+        until = {"until": options.at, "until_sequence": options.at_seq}
         self._replay = Replay(options.file, other=options.other, books=self.books, **until)
         self.by_type: Counter[str] = Counter()
         self.failure: str | None = None
         self._read()
+        self.document = self._document()
 
     def _read(self) -> None:
         progress, seen = Progress(), 0
@@ -69,20 +70,46 @@ class _Day:
         finally:
             progress.end()
 
-    def document(self) -> dict[str, Any]:
+    def _document(self) -> dict[str, Any]:
         """What --json shows, without the books."""
         counts = self.books.counts()
         return {
-            "messages": sum(self.by_type.values()),
+            "messages": counts["messages"],
             "by_type": dict(sorted(self.by_type.items())),
             "instruments": len(self.books),
             "live_orders": counts["live_orders"],
             "state_hash": self.books.hash(),
             "gaps": self._replay.gaps,
             "rejects": counts["rejects"],
+            "undecodable": counts["undecodable"],
+            "truncated": counts["truncated"],
             "flags": {"crossed": counts["crossed"], "locked": counts["locked"]},
-            **({"error": self.failure} if self.failure else {}),
+            "price_scale": PRICE_SCALE,
+            **({"status": "error", "error": self.failure} if self.failure else {}),
         }
+
+    def chosen(self, symbols: list[str] | None) -> list[Book]:
+        """The books to show; of an instrument that no message has named yet an empty one, if a later one does."""
+        ended = ""
+        try:
+            unknown = self._replay.unknown(symbols or [])
+        except errors.CorruptError as error:
+            unknown, ended = [symbol for symbol in symbols or [] if symbol not in self.books], f"; {error.detail}"
+        if unknown:
+            raise CommandError(f"--symbol {' '.join(unknown)}: {unknown_symbols(unknown, self.books)}{ended}")
+        return [self.books[symbol] for symbol in dict.fromkeys(symbols or self.books)]
+
+    def warnings(self) -> list[str]:
+        """What of the files was left out, and what the options made of them."""
+        lines = self._replay.events.warnings()
+        rejects = self.books.rejects()["kind"]
+        trades = int((rejects == ord("P")).sum())
+        if 2 * trades > len(rejects) and 2 * sum(self.books.counts()["rejects"].values()) > self.by_type["P"]:
+            lines.append(
+                f"--consume-trades: {trades} of the last {len(rejects)} rejected messages are trades of orders that do "
+                "not rest: leave it out where E, C, X and D reduce the orders, as they do in ITCH"
+            )
+        return lines
 
 
 def _kinds(kinds: "np.ndarray[Any, np.dtype[np.uint8]]") -> dict[str, int]:
@@ -90,15 +117,6 @@ def _kinds(kinds: "np.ndarray[Any, np.dtype[np.uint8]]") -> dict[str, int]:
     numbers = np.bincount(kinds, minlength=256)
     numbers[0] = 0
     return {chr(kind): int(numbers[kind]) for kind in numbers.nonzero()[0]}
-
-
-def _chosen(day: _Day, symbols: list[str] | None) -> list[Book]:
-    books = day.books
-    for symbol in symbols or []:
-        if symbol not in books:
-            ended = f"; {day.failure}" if day.failure else ""
-            raise CommandError(f"--symbol {symbol}: none of the {len(books)} instruments so far is called so{ended}")
-    return [books[symbol] for symbol in dict.fromkeys(symbols or books)]
 
 
 def _has_orders(book: Book) -> bool:
@@ -132,9 +150,11 @@ def _print_summary(document: dict[str, Any]) -> None:
     missing = sum(last - first + 1 for first, last in document["gaps"])
     pairs = {name: document[name] for name in ("messages", "instruments", "live_orders", "state_hash")}
     pairs |= {"gaps": len(document["gaps"]), "missing": missing, "rejected": sum(document["rejects"].values())}
+    pairs |= {"undecodable": sum(document["undecodable"].values()), "truncated": document["truncated"]}
     print(_pairs({**pairs, **document["flags"]}))
-    if document["rejects"]:
-        print("rejected:", _pairs(document["rejects"]))
+    for name, reasons in (("rejected", document["rejects"]), ("undecodable", document["undecodable"])):
+        if reasons:
+            print(f"{name}:", _pairs(reasons))
     if document["gaps"]:
         shown = [f"{first}-{last}" if first < last else str(first) for first, last in document["gaps"][:_GAPS_SHOWN]]
         more = len(document["gaps"]) - len(shown)
@@ -145,6 +165,17 @@ def _pairs(values: dict[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
 
 
+def _print_books(chosen: list[Book], depth: int) -> None:
+    shown = [book for book in chosen if _has_orders(book)]
+    if shown:
+        print(f"prices: {_UNIT}")
+    for book in shown:
+        _print_book(book, depth)
+    empty = [book.symbol for book in chosen if not _has_orders(book)]
+    if empty:
+        print("\nwithout orders:", *empty)
+
+
 def run(options: argparse.Namespace) -> int:
     """Read, and show."""
     if options.plot is not None:
@@ -152,21 +183,18 @@ def run(options: argparse.Namespace) -> int:
 
         depth_plot.check(options.plot, len(set(options.symbol or [])))
     day = _Day(options)
-    document, chosen = day.document(), _chosen(day, options.symbol)
+    warnings, chosen = day.warnings(), day.chosen(options.symbol)
     if options.plot is not None:
         depth_plot.draw(chosen, options.depth, options.plot)
     if options.json:
         books = {book.symbol: _rows(book, options.depth) for book in chosen}
-        json.dump({**document, "books": books}, sys.stdout)
+        json.dump({**day.document, "books": books}, sys.stdout)
         print()
     else:
-        _print_summary(document)
-        for book in filter(_has_orders, chosen):
-            _print_book(book, options.depth)
-        empty = [book.symbol for book in chosen if not _has_orders(book)]
-        if empty:
-            print("\nwithout orders:", *empty)
+        _print_summary(day.document)
+        _print_books(chosen, options.depth)
+    warn(options, warnings)
     if day.failure is not None:
-        print(f"numi-bypass book: {day.failure}", file=sys.stderr)
+        print(f"{options.prog}: {day.failure}", file=sys.stderr)
         return EXIT_FAILED
     return EXIT_OK

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numi_bypass import errors, reading
-from numi_bypass.cli import EXIT_FAILED, EXIT_OK
+from numi_bypass.book import unknown_symbols
+from numi_bypass.cli import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, warn
 from numi_bypass.options import day, whole
 from numi_bypass.progress import Progress
 
@@ -38,6 +39,8 @@ def _types(word: str) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which files, which rows, and where to."""
+    scale = reading.PRICE_SCALE
+    parser.epilog = f"Prices are the wire's integers: 1e-{scale} dollars, those of MWCB levels (V) 1e-{2 * scale}."
     parser.add_argument("files", nargs="+", metavar="FILE", help="pcap, pcapng or bare ITCH; plain, gzip or zstd")
     parser.add_argument("--schema", choices=["raw", "events"], default="raw", help="every field, or the 64-byte events")
     parser.add_argument("--out", help="a folder (one Parquet file a type), or a name in .parquet, .csv or .jsonl")
@@ -54,7 +57,19 @@ class Selection:
     def __init__(self, options: argparse.Namespace) -> None:
         self._types = options.type
         self._symbols = [symbol.encode() for symbol in options.symbol] if options.symbol else None
+        self._known: dict[str, None] = {}
         self.left: int | None = options.limit
+
+    def meet(self, source: reading.Source) -> None:
+        """Keeps what the instruments of a file are called."""
+        self._known |= dict.fromkeys(symbol.decode("ascii", "replace") for symbol in source.symbols.tolist() if symbol)
+
+    def require(self) -> None:
+        """An error for symbols that no message names, when all files have been read to their ends."""
+        wanted = [symbol.decode() for symbol in self._symbols or []]
+        unknown = [symbol for symbol in wanted if symbol not in self._known]
+        if unknown and self.left != 0:
+            raise CommandError(f"--symbol {' '.join(unknown)}: {unknown_symbols(unknown, self._known)}")
 
     def _instruments(self, source: reading.Source) -> NDArray[np.bool_]:
         """Whether each instrument is wanted; the last place is for messages of none."""
@@ -219,6 +234,8 @@ def _decode(path: str, options: argparse.Namespace, selection: Selection, output
     finally:
         progress.end()
     output.flush(source)
+    selection.meet(source)
+    warn(options, source.warnings())
     return {
         "file": path,
         "rows": sum(by_type.values()),
@@ -236,8 +253,15 @@ def _count(piece: Piece) -> dict[str, int]:
     return {chr(kind): int(numbers[kind]) for kind in numbers.nonzero()[0]}
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Before a file is read or written."""
+    if options.files.count("-") > 1:
+        raise CommandError("- and -: stdin can be named once", EXIT_USAGE)
+
+
 def run(options: argparse.Namespace) -> int:
     """Decode each file in turn."""
+    _check(options)
     selection, output = Selection(options), Output(options)
     files = []
     try:
@@ -245,10 +269,14 @@ def run(options: argparse.Namespace) -> int:
             files.append(_decode(path, options, selection, output))
     finally:
         output.close()
-    if options.json:
-        json.dump({"files": files, **({} if options.out else {"rows": output.rows})}, sys.stdout)
-        print()
     failures = [str(one["error"]) for one in files if "error" in one]
+    if not failures:
+        selection.require()
+    if options.json:
+        rows = {} if options.out else {"rows": output.rows}
+        status = {"status": "error", "error": "; ".join(failures)} if failures else {}
+        json.dump({"files": files, **rows, **status}, sys.stdout)
+        print()
     for failure in failures:
-        print(f"numi-bypass decode: {failure}", file=sys.stderr)
+        print(f"{options.prog}: {failure}", file=sys.stderr)
     return EXIT_FAILED if failures else EXIT_OK
