@@ -48,6 +48,7 @@
 #include "port/port.h"
 #include "port/ring.h"
 #include "port/sim.h"
+#include "port/tape.h"
 #include "wire/event.h"
 #include "wire/itch.h"
 #include "wire/mold.h"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numi_bypass.checksum import crc32c
     from numi_bypass.clock import Clock, ClockFit, Stamp
     from numi_bypass.cores import Faults, faults, fifo, lock_memory, pin, topology, unlock_memory, unpin
-    from numi_bypass.feeding import Feed, PcapPort, SimPort
+    from numi_bypass.feeding import Feed, PcapPort, SimPort, TapeFeed
     from numi_bypass.glimpse import Glimpse
     from numi_bypass.histogram import Histogram
     from numi_bypass.ledger import Ledger
@@ -67,6 +67,7 @@ _HOMES = {
     "SoupClient": "soup_client",
     "Stamp": "clock",
     "Tape": "tape",
+    "TapeFeed": "feeding",
     "TapeInfo": "tape",
     "TapeReader": "tape",
     "bbo": "replaying",
@@ -119,6 +120,7 @@ __all__ = [
     "SoupClient",
     "Stamp",
     "Tape",
+    "TapeFeed",
     "TapeInfo",
     "TapeReader",
     "bbo",

@@ -9,8 +9,9 @@
 (1, 1024)
 """
 
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -25,11 +26,14 @@ from numi_bypass.layout import dtype_of
 from numi_bypass.ledger import Ledger, PoolLedger
 from numi_bypass.merging import LINES, Line, LineCounts, MergeView, merge_options
 from numi_bypass.pool import Pool
+from numi_bypass.tape import Tape, tape_info
 
 END_OF_TIME = 2**62
 """Later than anything arrives: a step until then goes at full speed."""
 
 _FRAMES_A_STEP = 65536
+_FRAMES_A_RECORDED_STEP = 2048
+"""What the tape's ring holds until it is written."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,19 @@ class RingPort:
         return int(lib.NUMI_DOMAIN_VIRTUAL)
 
 
-Port = PcapPort | SimPort | RingPort
+class TapePort:
+    """The frames of one port of the feed that recorded a tape."""
+
+    def __init__(self, player: CData, number: int, line: Line, domain: int) -> None:
+        self._player, self._number, self.line, self._domain = player, number, line, domain
+
+    def _open(self, pool: CData) -> CData:
+        out = ffi.new("struct numi_port **")
+        checked(lib.numi_port_open_tape(out, self._player, self._number, LINES.index(self.line), pool))
+        return out[0]
+
+
+Port = PcapPort | SimPort | RingPort | TapePort
 
 
 def port(url: str, line: Line = "A") -> Port:
@@ -140,9 +156,12 @@ class Feed(MergeView):
         batch: int = 64,
         events_max: int = 4096,
         staged: int = 0,
+        tape: str | os.PathLike[str] | None = None,
+        tape_options: Mapping[str, Any] | None = None,
         **merge: Any,
     ) -> None:
         self._feed: CData = None
+        self._tape: Tape | None = None
         specs = [port(one, LINES[min(at, 1)]) if isinstance(one, str) else one for at, one in enumerate(ports)]
         options = ffi.new("struct numi_feed_options *")
         lib.numi_feed_defaults(options)
@@ -155,12 +174,19 @@ class Feed(MergeView):
         domains = {one._domain for one in specs}
         options.domain = domains.pop() if len(domains) == 1 else int(lib.NUMI_DOMAIN_VIRTUAL)
         self._specs = specs
+        settings = {"pool_frames": pool_frames, "frame_size": frame_size, "books": books, "hashes": hashes}
+        settings |= {"consume_trades": consume_trades, "batch": batch, "events_max": events_max, "staged": staged}
+        ports_told = [{"line": one.line, "domain": one._domain} for one in specs]
         self._pool = Pool(pool_frames, frame_size)
         self._turn = Turn("feed")
         self._ports = [ffi.gc(one._open(self._pool._open_pool()), lib.numi_port_close) for one in specs]
         out = ffi.new("struct numi_feed **")
         checked(lib.numi_feed_open(out, options, self._pool._open_pool(), self._ports, len(self._ports)))
         self._feed = ffi.gc(out[0], lib.numi_feed_close)
+        if tape is not None:
+            config = {"ports": ports_told, "feed": settings | merge}
+            self._tape = Tape(tape, config=config, **(tape_options or {}))
+            lib.numi_feed_record(self._feed, self._tape._tape)
 
     @property
     def _open_feed(self) -> CData:
@@ -187,6 +213,8 @@ class Feed(MergeView):
             for one in self._ports:
                 ffi.release(one)
             self._feed, self._ports = None, []
+        if self._tape is not None:
+            self._tape.close()
         self._pool.close()
 
     # ---- Stepping.
@@ -194,8 +222,12 @@ class Feed(MergeView):
     def step(self, now: int, frames: int = _FRAMES_A_STEP) -> tuple[int, NDArray[Any]]:
         """At most `frames` frames that arrived until `now`: how much was done, 0 when nothing is left; the events."""
         with self._turn:
-            time = whole("now", now, -END_OF_TIME, END_OF_TIME)
-            done = checked(lib.numi_feed_step(self._open_feed, time, whole("frames", frames, 1, 2**31)))
+            time, count = whole("now", now, -END_OF_TIME, END_OF_TIME), whole("frames", frames, 1, 2**31)
+            if self._tape is not None:
+                count = min(count, _FRAMES_A_RECORDED_STEP)
+            done = checked(lib.numi_feed_step(self._open_feed, time, count))
+            if self._tape is not None:
+                self._tape.write(time)
             return done, self._events()
 
     def _events(self) -> NDArray[Any]:
@@ -245,6 +277,11 @@ class Feed(MergeView):
         own = ("frames", "events", "rejected", "event_reallocs", "ring_full")
         return super().counts() | {name: int(getattr(counts, name)) for name in own}
 
+    @property
+    def keeps_books(self) -> bool:
+        """Whether there are books."""
+        return bool(lib.numi_feed_books(self._open_feed) != ffi.NULL)
+
     def pool_ledger(self) -> PoolLedger:
         """Where the frames are."""
         return self._pool.ledger()
@@ -280,4 +317,54 @@ class Feed(MergeView):
         return Books._copied(lib.numi_feed_books(self._open_feed), np.strings.rstrip(symbols, b" "), locates)
 
 
-__all__ = ["END_OF_TIME", "Feed", "Handle", "LineCounts", "PcapPort", "Port", "RingPort", "SimPort", "port"]
+class TapeFeed(Feed):
+    """The feed of a tape once more: the same events and the same books, unless options are changed.
+
+    A tape that lost records, or whose beginning was thrown away, is refused at that place: what follows would not be
+    what was.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], **changed: Any) -> None:
+        info = tape_info(path)
+        if not info.from_open:
+            raise ValueError(f"{os.fspath(path)}: the tape's beginning was thrown away: it cannot be replayed")
+        config = json.loads(info.config)
+        if not isinstance(config, dict) or set(config) != {"ports", "feed"}:
+            raise ValueError(f"{os.fspath(path)}: the tape of something else than a feed")
+        out = ffi.new("struct numi_tape_player **")
+        checked(lib.numi_tape_player_open(out, path_bytes(path)))
+        self._player = ffi.gc(out[0], lib.numi_tape_player_close)
+        told = enumerate(config["ports"])
+        ports = [TapePort(self._player, number, one["line"], one["domain"]) for number, one in told]
+        super().__init__(ports, **(config["feed"] | changed))
+
+    def _batches(self, until: int, frames: int) -> Iterator[NDArray[Any]]:
+        """Step by step as the tape has it, and at the end what time has left."""
+        now, budget = ffi.new("int64_t *"), ffi.new("uint32_t *")
+        while checked(lib.numi_tape_player_step(self._player, now, budget)):
+            if budget[0] == 0:
+                lib.numi_feed_flush(self._open_feed)
+                continue
+            events = self.step(now[0], budget[0])[1]
+            if len(events):
+                yield events
+        yield from super()._batches(now[0], frames)
+
+    def run(self, until: int = END_OF_TIME, frames: int = _FRAMES_A_STEP) -> Iterator[NDArray[Any]]:
+        """All that the tape has; the arguments are those of other feeds, and change nothing."""
+        yield from self._batches(until, frames)
+
+
+__all__ = [
+    "END_OF_TIME",
+    "Feed",
+    "Handle",
+    "LineCounts",
+    "PcapPort",
+    "Port",
+    "RingPort",
+    "SimPort",
+    "TapeFeed",
+    "TapePort",
+    "port",
+]

@@ -1,5 +1,8 @@
 """The feed: ports to books, whatever the batch and the stages, with every frame accounted for."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +184,30 @@ def test_arrivals_must_be_in_order_and_within_the_payloads() -> None:
     with pytest.raises(nb.errors.ArgumentError, match="arrival 0: ends behind the payloads"):
         nb.Feed([port])
     assert np.array_equal(port.on("B").arrivals, port.arrivals)
+
+
+def test_a_tape_makes_the_same_events_in_a_new_process(day: list[Path], tmp_path: Path) -> None:
+    how: dict[str, Any] = {"gap_timeout_ns": 2 * MS, "window": 64, "pending_max": 32, "batch": 16}
+    packets = schedule(day)
+    port = nb.SimPort.of(packets)
+    with nb.Feed([port, port.on("B")], **how, tape=tmp_path / "tape") as feed:
+        span = range(packets[0][0], packets[-1][0] + 50 * MS, (packets[-1][0] - packets[0][0]) // 300)
+        events = sum(len(batch) for now in span for batch in feed.run(until=now, frames=77))
+        events += sum(len(batch) for batch in feed.run(frames=50))
+        wanted = {"events": events, "event_hash": feed.event_hash, "state_hash": feed.state_hash()}
+        wanted |= {"gaps": feed.counts()["gaps"], "missing": feed.counts()["missing"]}
+    command = [sys.executable, "-P", "-m", "numi_bypass", "tape", "replay", str(tmp_path / "tape"), "--json"]
+    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert {name: told[name] for name in wanted} == wanted
+    assert told["status"] == "ok"
+    with nb.TapeFeed(tmp_path / "tape", staged=16, batch=1) as feed:
+        assert sum(len(batch) for batch in feed.run()) == events
+        assert feed.event_hash == wanted["event_hash"]
+    assert nb.tape_info(tmp_path / "tape").replayable
+
+
+def test_a_tape_of_something_else_is_refused(tmp_path: Path) -> None:
+    with nb.Tape(tmp_path / "tape", config={"a": 1}):
+        pass
+    with pytest.raises(ValueError, match="the tape of something else than a feed"):
+        nb.TapeFeed(tmp_path / "tape")

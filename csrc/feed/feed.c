@@ -44,6 +44,8 @@ struct numi_feed {
     int port_code; /* a port's error: told when all before it is out */
     uint64_t frames;
     uint64_t ring_full;
+    struct numi_tape *tape;        /* NULL: nothing is recorded */
+    int64_t now_ns;                /* of the last step */
     struct numi_merge_run waiting; /* for room in the ring */
     bool has_waiting;
     bool is_flushing;
@@ -149,8 +151,10 @@ int numi_feed_open(struct numi_feed **out, const struct numi_feed_options *optio
     feed->options = *options;
     feed->pool = pool;
     feed->source_count = port_count;
-    for (uint32_t i = 0; i < port_count; i++)
+    for (uint32_t i = 0; i < port_count; i++) {
         feed->sources[i].port = ports[i];
+        ports[i]->number = (uint16_t)i;
+    }
     code = open_parts(feed);
     if (code != NUMI_OK) {
         numi_feed_close(feed);
@@ -306,6 +310,14 @@ static void look_ahead(const struct numi_feed *feed, const struct source *source
     __builtin_prefetch(numi_pool_data(feed->pool, frame));
 }
 
+__attribute__((noinline)) static void record_frames(const struct numi_feed *feed,
+                                                    const struct source *source) {
+    for (uint32_t i = 0; i < source->count; i++) {
+        const struct numi_frame *frame = frame_at(feed, source, i);
+        numi_tape_record_frame(feed->tape, frame, numi_pool_data(feed->pool, frame));
+    }
+}
+
 /* Whether a frame of the source is at hand; where none is, none has arrived. */
 static bool fill_source(struct numi_feed *feed, struct source *source, int64_t now_ns) {
     if (NUMI_LIKELY(source->at < source->count))
@@ -315,6 +327,8 @@ static bool fill_source(struct numi_feed *feed, struct source *source, int64_t n
     source->count = count < 0 ? 0 : (uint32_t)count;
     if (NUMI_UNLIKELY(count < 0))
         feed->port_code = count;
+    if (NUMI_UNLIKELY(feed->tape != NULL))
+        record_frames(feed, source);
     return count > 0;
 }
 
@@ -399,10 +413,21 @@ static int64_t run_front(struct numi_feed *feed, int64_t now_ns, uint32_t frame_
     return count == 0 && feed->port_code < 0 ? feed->port_code : count;
 }
 
+/* Whether a step without frames may change something: what the last one left waits, or time does.
+ */
+static bool may_change(const struct numi_feed *feed, int64_t now_ns) {
+    return feed->has_waiting || feed->back.has_run || feed->is_flushing ||
+           numi_merge_due(feed->merge) <= now_ns;
+}
+
 int64_t numi_feed_step_front(struct numi_feed *feed, int64_t now_ns, uint32_t frame_max) {
     numi_guard_enter();
+    bool may = feed->tape != NULL && may_change(feed, now_ns);
+    feed->now_ns = now_ns;
     give_returned(feed);
     int64_t count = run_front(feed, now_ns, frame_max);
+    if (NUMI_UNLIKELY(feed->tape != NULL) && (count > 0 || may))
+        numi_tape_record_step(feed->tape, now_ns, frame_max, count > 0 ? (uint32_t)count : 0);
     numi_guard_exit();
     return count;
 }
@@ -436,8 +461,14 @@ int64_t numi_feed_step(struct numi_feed *feed, int64_t now_ns, uint32_t frame_ma
     return count < 0 && done == 0 ? count : done;
 }
 
+void numi_feed_record(struct numi_feed *feed, struct numi_tape *tape) {
+    feed->tape = tape;
+}
+
 void numi_feed_flush(struct numi_feed *feed) {
     feed->is_flushing = true;
+    if (feed->tape != NULL) /* no step has a budget of 0 */
+        numi_tape_record_step(feed->tape, feed->now_ns, 0, 0);
 }
 
 /* ---- What there is to see. */

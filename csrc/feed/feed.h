@@ -23,6 +23,7 @@
 #ifndef NUMI_FEED_FEED_H
 #define NUMI_FEED_FEED_H
 
+#include "disk/tape.h"
 #include "feed/book.h"
 #include "feed/merge.h"
 #include "port/port.h"
@@ -73,6 +74,12 @@ NUMI_API int64_t numi_feed_step(struct numi_feed *feed, int64_t now_ns, uint32_t
 /* The two halves, with stages: each by one thread. */
 NUMI_API int64_t numi_feed_step_front(struct numi_feed *feed, int64_t now_ns, uint32_t frame_max);
 NUMI_API int64_t numi_feed_step_back(struct numi_feed *feed);
+
+/* From now on all that comes in goes onto the tape, in its order: frames when they are taken from
+ * their ports, then the step that took them, where it changed something. Before the first step, for
+ * a tape that can be replayed; NULL: no longer. The tape outlives the feed, and its writer is
+ * stepped by somebody else. */
+NUMI_API void numi_feed_record(struct numi_feed *feed, struct numi_tape *tape);
 
 /* No port will bring anything any more: gaps are declared. Steps bring out the rest. */
 NUMI_API void numi_feed_flush(struct numi_feed *feed);

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from numi_bypass.cli import EXIT_FAILED, EXIT_OK, Parser
+from numi_bypass.cli import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, Parser
+from numi_bypass.feeding import TapeFeed
 from numi_bypass.tape import TapeInfo, export_tape, tape_info
 
 
@@ -80,6 +81,43 @@ def _run_export(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _setting(word: str) -> tuple[str, Any]:
+    name, found, value = word.partition("=")
+    if not found or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{word!r}: allowed NAME=VALUE, as window=4096")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    _add_info(parser)
+    parser.add_argument(
+        "--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="an option of the feed, changed"
+    )
+
+
+def _run_replay(options: argparse.Namespace) -> int:
+    try:
+        feed = TapeFeed(options.file, **dict(options.set))
+    except (TypeError, ValueError) as error:
+        raise CommandError(f"{options.file}: {error}", EXIT_USAGE) from error
+    with feed:
+        events = sum(len(batch) for batch in feed.run())
+        ledger, counts = feed.ledger(), feed.counts()
+        told: dict[str, object] = {"status": "ok" if ledger.whole else "failed", "events": events}
+        told |= {name: counts[name] for name in ("frames", "gaps", "missing")}
+        told |= {"event_hash": feed.event_hash}
+        told |= {"state_hash": feed.state_hash()} if feed.keeps_books else {}
+        if options.json:
+            json.dump({**told, "ledger": asdict(ledger)}, sys.stdout)
+            print()
+        else:
+            _print_pairs(**told)
+        return EXIT_OK if ledger.whole else EXIT_FAILED
+
+
 class _Action(NamedTuple):
     summary: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
@@ -88,6 +126,7 @@ class _Action(NamedTuple):
 
 _ACTIONS = {
     "info": _Action("what is on a tape: span, frames a line, losses, whether it can be replayed", _add_info, _run_info),
+    "replay": _Action("the feed once more, step by step: its hashes", _add_replay, _run_replay),
     "export": _Action("the frames of a tape as a pcapng, one interface a line", _add_export, _run_export),
 }
 """`tape NAME`: each with options of its own, and --json."""
