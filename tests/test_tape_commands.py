@@ -74,6 +74,8 @@ def test_info_of_a_cut_and_of_a_damaged_segment(tape: Path) -> None:
     assert result.stderr.count("\n") == 1
     assert "0000000000.tape: " in result.stderr
     assert "(offset " in result.stderr
+    document = json.loads(numi("info", segment, "--json").stdout)
+    assert (document["status"], document["error"] in result.stderr) == ("error", True)
 
 
 def test_export_keeps_headers_and_makes_up_those_that_lack(tape: Path, tmp_path: Path) -> None:

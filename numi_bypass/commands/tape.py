@@ -31,7 +31,9 @@ def _config(raw: bytes) -> Any:
 
 def _document(info: TapeInfo) -> dict[str, Any]:
     pairs = {**asdict(info), "span_ns": info.span_ns, "replayable": info.replayable, "config": _config(info.config)}
-    return pairs if info.error else {name: value for name, value in pairs.items() if name != "error"}
+    if info.error:
+        return {**pairs, "status": "error"}
+    return {name: value for name, value in pairs.items() if name != "error"}
 
 
 def _print_info(info: TapeInfo) -> None:
@@ -61,7 +63,7 @@ def _run_info(options: argparse.Namespace) -> int:
     else:
         _print_info(info)
     if info.error:
-        print(f"numi-bypass tape info: {info.error}", file=sys.stderr)
+        print(f"{options.prog}: {info.error}", file=sys.stderr)
         return EXIT_FAILED
     return EXIT_OK
 
