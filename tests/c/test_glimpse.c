@@ -33,11 +33,11 @@ static uint64_t write_live(uint8_t *payload, uint64_t sequence, uint16_t count) 
 
 /* What a merge hands out goes on at `*next`, message by message. */
 static void take_runs(struct numi_merge *merge, uint64_t *next) {
-    struct numi_merge_run run;
+    const struct numi_merge_run *run;
     while (numi_merge_next(merge, &run) == 1) {
-        NEED(run.bytes != NULL);
-        const uint8_t *at = run.bytes;
-        for (uint64_t i = 0; i < run.count; i++, (*next)++) {
+        NEED(run->bytes != NULL);
+        const uint8_t *at = run->bytes;
+        for (uint64_t i = 0; i < run->count; i++, (*next)++) {
             uint16_t size;
             EXPECT_EQ(numi_be64(numi_mold_next(&at, &size)), *next);
         }
@@ -45,7 +45,8 @@ static void take_runs(struct numi_merge *merge, uint64_t *next) {
 }
 
 static void push(struct numi_merge *merge, uint64_t *next, const uint8_t *payload, uint64_t size) {
-    NEED(numi_merge_push(merge, payload, size, 0, 0) == NUMI_OK);
+    NEED(numi_merge_push(merge, &(struct numi_merge_packet){.payload = payload, .size = size}) >=
+         0);
     take_runs(merge, next);
 }
 
@@ -69,7 +70,9 @@ static void join_at(uint64_t first) {
     numi_soup_client_defaults(&client);
     options.keep_size = NUMI_GLIMPSE_KEEP_MIN;
     NEED(numi_glimpse_open(&glimpse, &options, &client) == NUMI_OK);
-    NEED(numi_merge_open(&merge) == NUMI_OK);
+    struct numi_merge_options merging;
+    numi_merge_defaults(&merging);
+    NEED(numi_merge_open(&merge, &merging, NULL) == NUMI_OK);
     snprintf(mark, sizeof mark, "G%20llu", (unsigned long long)first);
     uint32_t size = write_snapshot(stream, mark);
     uint64_t live = 1, last = 1, next = first, mark_at = check_below(LIVE_MAX - 20);
