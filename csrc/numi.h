@@ -49,6 +49,7 @@
 #include "port/ring.h"
 #include "port/sim.h"
 #include "port/tape.h"
+#include "run/run.h"
 #include "wire/event.h"
 #include "wire/itch.h"
 #include "wire/mold.h"

@@ -32,6 +32,7 @@ END_OF_TIME = 2**62
 """Later than anything arrives: a step until then goes at full speed."""
 
 _FRAMES_A_STEP = 65536
+_WAIT_NS = 50_000_000
 _FRAMES_A_RECORDED_STEP = 2048
 """What the tape's ring holds until it is written."""
 
@@ -134,6 +135,17 @@ def port(url: str, line: Line = "A") -> Port:
     if scheme != "pcap" or not rest:
         raise ValueError(f"port {url!r}: allowed pcap:FILE")
     return PcapPort(rest, line)
+
+
+@dataclass(frozen=True)
+class StageCounts:
+    """What a thread did: its steps, those that did something, what they did, its core, and the error that ended it."""
+
+    steps: int
+    busy: int
+    done: int
+    cpu: int | None
+    code: int
 
 
 class Feed(MergeView):
@@ -253,6 +265,35 @@ class Feed(MergeView):
             done, events = self.step(until, frames)
             if len(events):
                 yield events
+
+    def run_threads(self, cpus: Sequence[int | None] | None = None, until: int = END_OF_TIME) -> list[StageCounts]:
+        """Steps to the end of the ports in threads of the core's own: one, or with `staged` two; pinned where told.
+
+        Gaps are declared at the end. Events go into hash and books; the batches are nobody's.
+        """
+        stages = 2 if lib.numi_feed_is_staged(self._open_feed) else 1
+        wanted = [None] * stages if cpus is None else list(cpus)
+        numbers = [int(lib.NUMI_RUN_ANY_CPU) if cpu is None else whole("cpus", cpu, 0, 2**31 - 1) for cpu in wanted]
+        out = ffi.new("struct numi_run **")
+        with self._turn:
+            now = whole("until", until, -END_OF_TIME, END_OF_TIME)
+            checked(lib.numi_run_open_feed(out, self._open_feed, ffi.new("int32_t[]", numbers), len(numbers), now))
+            try:
+                while not lib.numi_run_wait(out[0], _WAIT_NS):
+                    pass  # a turn for Ctrl-C
+                counts = [self._stage(out[0], number) for number in range(stages)]
+            finally:
+                lib.numi_run_close(out[0])
+        for stage in counts:
+            checked(stage.code)
+        return counts
+
+    @staticmethod
+    def _stage(run: CData, number: int) -> StageCounts:
+        counts = ffi.new("struct numi_run_counts *")
+        lib.numi_run_counts(run, number, counts)
+        cpu = None if counts.cpu == lib.NUMI_RUN_ANY_CPU else int(counts.cpu)
+        return StageCounts(int(counts.steps), int(counts.busy), int(counts.done), cpu, int(counts.code))
 
     @property
     def due(self) -> int | None:

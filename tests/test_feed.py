@@ -80,6 +80,24 @@ def test_neither_batch_nor_stages_nor_ports_change_what_comes_out(
         assert drained(feed, frames=frames) == wanted
 
 
+@pytest.mark.parametrize(("staged", "events_max", "cpus"), [(0, 4096, [0]), (256, 4096, None), (2, 1, [None, 0])])
+def test_threads_of_the_core_make_the_same(
+    day: list[Path], staged: int, events_max: int, cpus: list[int | None] | None
+) -> None:
+    with nb.Feed([f"pcap:{path}" for path in day], **ENDLESS) as feed:
+        wanted = drained(feed)
+    with nb.Feed([f"pcap:{path}" for path in day], staged=staged, events_max=events_max, **ENDLESS) as feed:
+        stages = feed.run_threads(cpus)
+        assert [stage.code for stage in stages] == [0] * (2 if staged else 1)
+        assert drained(feed)[:2] == wanted[:2]
+        assert feed.counts()["events"] == wanted[2]
+
+
+def test_a_core_that_cannot_be_had_is_an_error(day: list[Path]) -> None:
+    with nb.Feed([f"pcap:{day[0]}"], **ENDLESS, lines=1) as feed, pytest.raises(nb.errors.ArgumentError):
+        feed.run_threads([999])
+
+
 def block(first: int, count: int) -> bytes:
     """Cancels of orders that nobody knows: events are enough."""
     messages = [b"X" + bytes([0, 1]) + bytes(8) + n.to_bytes(8, "big") + bytes(4) for n in range(first, first + count)]

@@ -49,9 +49,9 @@ struct numi_feed {
     struct numi_merge_run waiting; /* for room in the ring */
     bool has_waiting;
     bool is_flushing;
-    struct numi_ring *runs;    /* front to back */
-    struct numi_ring *returns; /* frames, back to front */
-    struct back back;
+    struct numi_ring *runs;                           /* front to back */
+    struct numi_ring *returns;                        /* frames, back to front */
+    struct back back NUMI_ALIGNED(NUMI_SHARING_SIZE); /* another thread's, with stages */
 };
 
 /* ---- Open and close. */
@@ -145,9 +145,10 @@ int numi_feed_open(struct numi_feed **out, const struct numi_feed_options *optio
     int code = check_options(options, pool, port_count);
     if (code != NUMI_OK)
         return code;
-    struct numi_feed *feed = calloc(1, sizeof *feed);
+    struct numi_feed *feed = aligned_alloc(NUMI_SHARING_SIZE, sizeof *feed);
     if (feed == NULL)
         return numi_error_set(NUMI_ERR_NO_MEMORY, "feed");
+    memset(feed, 0, sizeof *feed);
     feed->options = *options;
     feed->pool = pool;
     feed->source_count = port_count;
@@ -322,6 +323,7 @@ __attribute__((noinline)) static void record_frames(const struct numi_feed *feed
 static bool fill_source(struct numi_feed *feed, struct source *source, int64_t now_ns) {
     if (NUMI_LIKELY(source->at < source->count))
         return true;
+    give_returned(feed); /* the pool's sum has no room for what is on its way home */
     int count = numi_port_poll(source->port, now_ns, source->frames, feed->options.batch);
     source->at = 0;
     source->count = count < 0 ? 0 : (uint32_t)count;
@@ -416,15 +418,14 @@ static int64_t run_front(struct numi_feed *feed, int64_t now_ns, uint32_t frame_
 /* Whether a step without frames may change something: what the last one left waits, or time does.
  */
 static bool may_change(const struct numi_feed *feed, int64_t now_ns) {
-    return feed->has_waiting || feed->back.has_run || feed->is_flushing ||
-           numi_merge_due(feed->merge) <= now_ns;
+    bool is_full = feed->runs == NULL ? feed->back.has_run : feed->has_waiting;
+    return is_full || feed->is_flushing || numi_merge_due(feed->merge) <= now_ns;
 }
 
 int64_t numi_feed_step_front(struct numi_feed *feed, int64_t now_ns, uint32_t frame_max) {
     numi_guard_enter();
     bool may = feed->tape != NULL && may_change(feed, now_ns);
     feed->now_ns = now_ns;
-    give_returned(feed);
     int64_t count = run_front(feed, now_ns, frame_max);
     if (NUMI_UNLIKELY(feed->tape != NULL) && (count > 0 || may))
         numi_tape_record_step(feed->tape, now_ns, frame_max, count > 0 ? (uint32_t)count : 0);
@@ -459,6 +460,14 @@ int64_t numi_feed_step(struct numi_feed *feed, int64_t now_ns, uint32_t frame_ma
     int64_t count = numi_feed_step_front(feed, now_ns, frame_max);
     int64_t done = end_batch(&feed->back, count < 0 ? 0 : count);
     return count < 0 && done == 0 ? count : done;
+}
+
+int numi_feed_is_staged(const struct numi_feed *feed) {
+    return feed->runs != NULL;
+}
+
+int numi_feed_front_waits(const struct numi_feed *feed) {
+    return feed->has_waiting;
 }
 
 void numi_feed_record(struct numi_feed *feed, struct numi_tape *tape) {

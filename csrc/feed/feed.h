@@ -75,6 +75,10 @@ NUMI_API int64_t numi_feed_step(struct numi_feed *feed, int64_t now_ns, uint32_t
 NUMI_API int64_t numi_feed_step_front(struct numi_feed *feed, int64_t now_ns, uint32_t frame_max);
 NUMI_API int64_t numi_feed_step_back(struct numi_feed *feed);
 
+/* Whether there are two stages; whether the front holds what found no room in the ring. */
+NUMI_API int numi_feed_is_staged(const struct numi_feed *feed);
+NUMI_API int numi_feed_front_waits(const struct numi_feed *feed);
+
 /* From now on all that comes in goes onto the tape, in its order: frames when they are taken from
  * their ports, then the step that took them, where it changed something. Before the first step, for
  * a tape that can be replayed; NULL: no longer. The tape outlives the feed, and its writer is

@@ -1,0 +1,165 @@
+#include "check.h"
+
+#include "base/error.h"
+#include "feed/feed.h"
+#include "port/sim.h"
+#include "run/run.h"
+
+/* Two lines of a feed from a schedule, whatever steps it. */
+
+enum {
+    MESSAGES = 4000,
+    ARRIVALS = 2 * MESSAGES,
+    POOL = 1024,
+    CANCEL_SIZE = 23,
+    PAYLOAD_SIZE = NUMI_MOLD_HEADER_SIZE + 2 + CANCEL_SIZE,
+    END_NS = 1 << 30,
+};
+
+static uint8_t payloads[ARRIVALS * PAYLOAD_SIZE];
+static struct numi_sim_arrival arrivals[ARRIVALS];
+static uint64_t arrival_count;
+
+static void write_payload(uint8_t *payload, uint64_t sequence) {
+    static const uint8_t session[NUMI_MOLD_SESSION_SIZE] = "TESTFEED01";
+    uint8_t *message = payload + NUMI_MOLD_HEADER_SIZE + 2;
+    numi_mold_write_header(payload, session, sequence, 1);
+    numi_put_be16(payload + NUMI_MOLD_HEADER_SIZE, CANCEL_SIZE);
+    memset(message, 0, CANCEL_SIZE);
+    message[0] = 'X';
+    numi_put_be64(message + 11, sequence);
+}
+
+/* Each line loses one message in sixteen, and now and then one comes late. */
+static void draw_schedule(void) {
+    arrival_count = 0;
+    for (uint64_t sequence = 1; sequence <= MESSAGES; sequence++)
+        for (uint8_t line = 0; line < 2; line++) {
+            if (check_below(16) == 0)
+                continue;
+            uint64_t offset = arrival_count * PAYLOAD_SIZE;
+            uint64_t late = check_below(8) == 0 && sequence < MESSAGES - 4 ? check_below(4) : 0;
+            arrivals[arrival_count++] =
+                (struct numi_sim_arrival){.at_ns = (int64_t)(100 * sequence + line),
+                                          .offset = offset,
+                                          .size = PAYLOAD_SIZE,
+                                          .line = line};
+            write_payload(payloads + offset, sequence + late);
+        }
+}
+
+struct setup {
+    struct numi_pool pool;
+    struct numi_port *ports[2];
+    struct numi_feed *feed;
+};
+
+static void open_setup(struct setup *setup, uint32_t batch, uint32_t staged, uint32_t event_max) {
+    struct numi_feed_options options;
+    numi_feed_defaults(&options);
+    options.hashes = 1;
+    options.batch = batch;
+    options.staged = staged;
+    options.event_max = event_max;
+    options.merge.pending_max = 256;
+    options.merge.gap_timeout_ns = 2000;
+    NEED(numi_pool_open(&setup->pool, POOL, 128, NUMI_PAGES_AUTO, NUMI_NODE_ANY) == NUMI_OK);
+    for (uint32_t line = 0; line < 2; line++) {
+        const struct numi_sim_schedule schedule = {.arrivals = arrivals,
+                                                   .arrival_count = arrival_count,
+                                                   .payloads = payloads,
+                                                   .payload_size = sizeof payloads,
+                                                   .line = line};
+        NEED(numi_port_open_sim(&setup->ports[line], &schedule, &setup->pool) == NUMI_OK);
+    }
+    NEED(numi_feed_open(&setup->feed, &options, &setup->pool, setup->ports, 2) == NUMI_OK);
+}
+
+/* The hash of all events; every frame is home, every ledger closed. */
+static uint64_t close_setup(struct setup *setup) {
+    struct numi_feed_counts counts;
+    struct numi_pool_ledger pool;
+    uint64_t hash = numi_feed_event_hash(setup->feed);
+    numi_feed_counts(setup->feed, &counts);
+    EXPECT_EQ(numi_ledger_check_frames(&counts.ledger), 0);
+    EXPECT_EQ(numi_ledger_check_messages(&counts.ledger), 0);
+    EXPECT_EQ(counts.frames, arrival_count);
+    numi_feed_close(setup->feed);
+    numi_pool_ledger(&setup->pool, &pool);
+    EXPECT_EQ(pool.available, POOL);
+    EXPECT_EQ(pool.misses + pool.return_drops, 0);
+    for (uint32_t line = 0; line < 2; line++)
+        numi_port_close(setup->ports[line]);
+    numi_pool_close(&setup->pool);
+    return hash;
+}
+
+static uint64_t hash_of_steps(uint32_t batch, uint32_t staged, uint32_t event_max, uint32_t budget,
+                              int64_t turn_ns) {
+    struct setup setup;
+    open_setup(&setup, batch, staged, event_max);
+    for (int64_t now = 0; now < 100 * (MESSAGES + 100); now += turn_ns)
+        while (numi_feed_step(setup.feed, now, budget) > 0)
+            ;
+    numi_feed_flush(setup.feed);
+    while (numi_feed_step(setup.feed, END_NS, budget) > 0)
+        ;
+    return close_setup(&setup);
+}
+
+static uint64_t hash_of_threads(uint32_t staged) {
+    const int32_t cpus[2] = {NUMI_RUN_ANY_CPU, NUMI_RUN_ANY_CPU};
+    struct setup setup;
+    struct numi_run *run;
+    struct numi_run_counts counts;
+    open_setup(&setup, 64, staged, 64);
+    NEED(numi_run_open_feed(&run, setup.feed, cpus, staged == 0 ? 1 : 2, END_NS) == NUMI_OK);
+    EXPECT_EQ(numi_run_wait(run, 60000000000), 1);
+    for (uint32_t i = 0; i < numi_run_stages(run); i++) {
+        numi_run_counts(run, i, &counts);
+        EXPECT_EQ(counts.code, NUMI_OK);
+        EXPECT(counts.has_ended && counts.busy > 0 && counts.steps >= counts.busy);
+    }
+    numi_run_close(run);
+    return close_setup(&setup);
+}
+
+TEST(neither_batch_nor_budget_nor_stages_nor_turns_change_the_events) {
+    draw_schedule();
+    uint64_t wanted = hash_of_steps(64, 0, 4096, 1 << 20, 1 << 29);
+    EXPECT_EQ(hash_of_steps(1, 0, 4096, 1, 1 << 29), wanted);
+    EXPECT_EQ(hash_of_steps(7, 0, 1, 100, 333), wanted);
+    EXPECT_EQ(hash_of_steps(64, 16, 4096, 64, 1 << 29), wanted);
+    EXPECT_EQ(hash_of_steps(1, 2, 3, 5, 1000), wanted);
+}
+
+TEST(nor_do_threads) {
+    draw_schedule();
+    uint64_t wanted = hash_of_steps(64, 0, 4096, 1 << 20, 1 << 29);
+    EXPECT_EQ(hash_of_threads(0), wanted);
+    EXPECT_EQ(hash_of_threads(2), wanted);
+    EXPECT_EQ(hash_of_threads(64), wanted);
+}
+
+static int64_t count_turns(void *self, int64_t now_ns) {
+    uint64_t *turns = self;
+    EXPECT(now_ns >= 0);
+    return ++*turns == 100 ? NUMI_ERR_SYSTEM : (int64_t)(*turns % 2);
+}
+
+TEST(a_thread_ends_with_the_error_of_its_step) {
+    uint64_t turns = 0;
+    struct numi_run *run;
+    struct numi_run_counts counts;
+    const struct numi_run_stage stage = {count_turns, &turns, NUMI_RUN_ANY_CPU};
+    NEED(numi_run_open(&run, &stage, 1, NULL, 0, 5) == NUMI_OK);
+    EXPECT_EQ(numi_run_wait(run, 60000000000), 1);
+    numi_run_counts(run, 0, &counts);
+    EXPECT_EQ(counts.code, NUMI_ERR_SYSTEM);
+    EXPECT_EQ(counts.steps, 100);
+    EXPECT_EQ(counts.busy, 50);
+    numi_run_close(run);
+    EXPECT_EQ(numi_run_open(&run, &stage, 0, NULL, 0, 5), NUMI_ERR_ARGUMENT);
+}
+
+CHECK_MAIN
