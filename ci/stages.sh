@@ -132,7 +132,9 @@ stage_planted() {
     rm -f "$asan_report"-*
 
     python_build guard -Dguard=true
-    hot_paths guard
+    bench_with guard hot-paths --smoke
+    bench_with guard merge --blocks 2
+    bench_with guard local-core --messages 200000
     expect_abort MALLOC malloc
     expect_abort STRDUP strdup
 
@@ -145,14 +147,16 @@ stage_planted() {
     expect_difference SILENT_DROP test_tape.py test_losses_at_the_end
 }
 
-hot_paths() { # NAME
-    PYTHONPATH="$root/build/$1-site" "build/$1-site/bin/numi-bypass" bench hot-paths --smoke
+bench_with() { # NAME SCENARIO OPTIONS...
+    local name=$1
+    shift
+    PYTHONPATH="$root/build/$name-site" "build/$name-site/bin/numi-bypass" bench "$@"
 }
 
 expect_abort() { # FAULT FUNCTION
     local name=plant-$1 status=0
     python_build "$name" -Dguard=true "-Dplant=$1"
-    hot_paths "$name" >"build/log/$name.txt" 2>&1 || status=$?
+    bench_with "$name" hot-paths --smoke >"build/log/$name.txt" 2>&1 || status=$?
     cat "build/log/$name.txt"
     if [ "$status" -ne 134 ] || ! grep -q "$2 on the hot path" "build/log/$name.txt"; then
         echo "expected SIGABRT (134) and the name $2 for the planted $1, got exit $status"
