@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, whole
-from numi_bypass._handle import Handle, Turn
+from numi_bypass._handle import Turn
 from numi_bypass.book import Books
 from numi_bypass.layout import dtype_of
 from numi_bypass.ledger import Ledger, PoolLedger
-from numi_bypass.merging import LINES, Line, LineCounts, MergeView, merge_options
+from numi_bypass.merging import LINES, Line, MergeView, merge_options
 from numi_bypass.pool import Pool
 from numi_bypass.tape import Tape, tape_info
 
@@ -153,7 +153,8 @@ class Feed(MergeView):
 
     Merge options are those of `nb.Merge`; `batch` frames are taken from a port at once; `events_max` events make a
     step; `staged` puts a ring of so many runs between the merge and the decoder. None of these three changes what
-    comes out.
+    comes out. With `tape` (a folder to be made; `tape_options` are those of `nb.Tape`) all that comes in is recorded,
+    and written after each step.
     """
 
     def __init__(
@@ -329,7 +330,8 @@ class Feed(MergeView):
 
     def ports(self) -> list[dict[str, int]]:
         """What each port counted; what it cannot know is absent."""
-        present = {"no_frame": 1, "kernel_drops": 2, "nic_drops": 4}
+        names = ("no_frame", "kernel_drops", "nic_drops")
+        present = {name: int(getattr(lib, f"NUMI_PORT_{name.upper()}")) for name in names}
         found = []
         for one in self._ports:
             counts = lib.numi_port_counts(one)
@@ -399,8 +401,6 @@ class TapeFeed(Feed):
 __all__ = [
     "END_OF_TIME",
     "Feed",
-    "Handle",
-    "LineCounts",
     "PcapPort",
     "Port",
     "RingPort",

@@ -27,7 +27,6 @@ struct back {
     bool has_run;
     bool in_session;
     uint32_t event_count;
-    uint32_t applied; /* of these */
     struct numi_event *events;
     struct numi_itch_decoder *decoder;
     struct numi_books *books;
@@ -209,14 +208,11 @@ void numi_feed_close(struct numi_feed *feed) {
 /* ---- The back: decode, books. */
 
 static int apply(struct back *back) {
-    const struct numi_event *events = back->events + back->applied;
-    uint64_t count = back->event_count - back->applied;
-    back->applied = back->event_count;
     if (back->hash != NULL)
-        numi_event_hash_add(back->hash, events, count);
-    if (back->books == NULL || count == 0)
+        numi_event_hash_add(back->hash, back->events, back->event_count);
+    if (back->books == NULL || back->event_count == 0)
         return NUMI_OK;
-    int64_t done = numi_books_step(back->books, events, count, NULL);
+    int64_t done = numi_books_step(back->books, back->events, back->event_count, NULL);
     return done < 0 ? (int)done : NUMI_OK;
 }
 
@@ -284,7 +280,7 @@ static bool decode(struct numi_feed *feed) {
 
 /* A new batch of events. */
 static void begin_batch(struct back *back) {
-    back->event_count = back->applied = 0;
+    back->event_count = 0;
 }
 
 static int64_t end_batch(struct back *back, int64_t count) {

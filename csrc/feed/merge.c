@@ -185,19 +185,16 @@ static int64_t least(int64_t one, int64_t other) {
     return one < other ? one : other;
 }
 
-int64_t numi_merge_due(const struct numi_merge *merge) {
-    int64_t due = least(gap_due(merge), far_due(merge));
-    for (uint32_t line = 0; line < merge->options.line_count; line++)
-        due = least(due, silence_due(merge, line));
-    return least(due, merge->preference.due_ns);
-}
-
 /* When anything but a gap is due. */
 static int64_t next_alarm(const struct numi_merge *merge) {
     int64_t due = merge->preference.due_ns;
     for (uint32_t line = 0; line < merge->options.line_count; line++)
         due = least(due, silence_due(merge, line));
     return due;
+}
+
+int64_t numi_merge_due(const struct numi_merge *merge) {
+    return least(least(gap_due(merge), far_due(merge)), next_alarm(merge));
 }
 
 /* All that was due at `due_ns` or before, but gaps: those are the output's. */
@@ -268,26 +265,8 @@ static inline void note_plain(struct numi_merge *merge, const struct arrival *ar
     for (uint32_t left = arrival->message_count; left > 0; left--, sequence++) {
         uint16_t size;
         const uint8_t *message = numi_mold_next(&at, &size);
-        if (is_fresh)
-            numi_copies_first(&merge->copies, sequence, message, size, arrival->packet->line,
-                              arrival->now_ns);
-        else
-            numi_copies_again(&merge->copies, sequence, message, size, arrival->packet->line,
-                              arrival->now_ns);
+        note_copy(merge, arrival, sequence, message, size, is_fresh);
     }
-}
-
-static inline void count_line(struct numi_merge *merge, const struct arrival *arrival,
-                              uint64_t end) {
-    uint32_t line = arrival->packet->line;
-    struct numi_line_counts *counts = &merge->copies.lines[line];
-    counts->packets++;
-    counts->messages += arrival->message_count;
-    if (NUMI_UNLIKELY(arrival->sequence < merge->tops[line])) {
-        counts->late++;
-        end = end > merge->tops[line] ? end : merge->tops[line];
-    }
-    merge->tops[line] = end;
 }
 
 static inline void pass_plain(struct numi_merge *merge, const struct arrival *arrival,
@@ -324,7 +303,7 @@ static inline bool take_plain(struct numi_merge *merge, const struct arrival *ar
     bool is_next = begin == window->next, is_old = (end <= window->next) & (begin >= merge->whole);
     if (!(is_plain && (is_next || is_old)) || !same_session(merge->session, arrival->session))
         return false;
-    count_line(merge, arrival, end);
+    note_line(merge, arrival);
     if (is_next) {
         pass_plain(merge, arrival, end);
         return true;

@@ -128,6 +128,31 @@ static inline bool is_bare(const struct numi_merge *merge) {
     return merge->options.numbering == NUMI_NUMBERED_BY_OFFSET;
 }
 
+/* What a line brings, whatever becomes of it. */
+static inline void note_line(struct numi_merge *merge, const struct arrival *arrival) {
+    uint32_t line = arrival->packet->line, count = arrival->message_count;
+    uint64_t end = arrival->sequence + count;
+    struct numi_line_counts *counts = &merge->copies.lines[line];
+    counts->packets += count > 0;
+    counts->messages += count;
+    if (NUMI_UNLIKELY(arrival->sequence < merge->tops[line])) {
+        counts->late += count > 0;
+        end = end > merge->tops[line] ? end : merge->tops[line];
+    }
+    merge->tops[line] = end;
+}
+
+/* One of its messages into the records of copies. */
+static inline void note_copy(struct numi_merge *merge, const struct arrival *arrival,
+                             uint64_t sequence, const uint8_t *message, uint32_t size,
+                             bool is_fresh) {
+    uint32_t line = arrival->packet->line;
+    if (is_fresh)
+        numi_copies_first(&merge->copies, sequence, message, size, line, arrival->now_ns);
+    else
+        numi_copies_again(&merge->copies, sequence, message, size, line, arrival->now_ns);
+}
+
 /* A packet of a line made the output advance; a streak may have to wait for the end of a dwell. */
 static inline void numi_merge_prefer(struct numi_merge *merge, uint32_t line, int64_t now_ns) {
     if (NUMI_UNLIKELY(line > NUMI_LINE_B))

@@ -71,15 +71,6 @@ void numi_merge_fill_bytes(const struct numi_merge *merge, const uint8_t *payloa
 
 /* ---- Records of copies. */
 
-static void note_copy(struct numi_merge *merge, const struct arrival *arrival, uint64_t sequence,
-                      const uint8_t *message, uint32_t size, bool is_fresh) {
-    uint32_t line = arrival->packet->line;
-    if (is_fresh)
-        numi_copies_first(&merge->copies, sequence, message, size, line, arrival->now_ns);
-    else
-        numi_copies_again(&merge->copies, sequence, message, size, line, arrival->now_ns);
-}
-
 /* Whether nobody has brought a message yet; `wanted` is the window's. */
 static bool is_fresh(const struct numi_merge *merge, uint64_t sequence, uint64_t wanted) {
     if (sequence >= merge->window.top)
@@ -313,17 +304,6 @@ static void take_control(struct numi_merge *merge, const struct arrival *arrival
         numi_window_announce(&merge->window, arrival->sequence, arrival->now_ns);
     else
         note_far(merge, arrival->sequence, arrival->now_ns);
-}
-
-/* What a line brings, whatever becomes of it. */
-static void note_line(struct numi_merge *merge, const struct arrival *arrival) {
-    struct numi_line_counts *counts = &merge->copies.lines[arrival->packet->line];
-    uint64_t *top = &merge->tops[arrival->packet->line];
-    uint64_t end = arrival->sequence + arrival->message_count;
-    counts->packets += arrival->message_count > 0;
-    counts->messages += arrival->message_count;
-    counts->late += arrival->message_count > 0 && arrival->sequence < *top;
-    *top = end > *top ? end : *top;
 }
 
 int numi_merge_take_in_session(struct numi_merge *merge, struct arrival *arrival) {

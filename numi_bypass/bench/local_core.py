@@ -51,7 +51,7 @@ def _local(feed: Feed, rings: list[CData], content: np.ndarray, batch: int) -> C
 
 
 def run(options: argparse.Namespace, report: Report, quick: bool) -> None:
-    """The messages through, once to warm the books' memory and once to be measured."""
+    """The messages through, block by block; what the first block faulted in is not counted."""
     content = _bytes_of(options, quick)
     ns_a_tick = 1e9 / Clock().fit("mono_raw").hz
     ports = [RingPort(4096, line) for line in LINES[: options.lines]]

@@ -20,7 +20,6 @@ _BLOCK = 30000
 """Messages a block, on two lines: their frames, and those that wait, fit into the pool."""
 
 _GAP_NS = 33
-_WINDOW = 4096
 _PERCENTILES = {"50": 50.0, "99": 99.0, "99_9": 99.9}
 
 
