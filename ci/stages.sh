@@ -121,48 +121,41 @@ stage_python_asan() {
     fi
 }
 
-# Each alarm is shown to go off for a fault planted in a build of its own.
+# Each alarm is shown to go off for a fault planted in a build that can plant them; NUMI_PLANT says which.
 stage_planted() {
-    python_build overflow "${address[@]}" -Dplant=OVERFLOW
-    if with_asan overflow pytest -k histogram >build/log/overflow.txt 2>&1; then
+    python_build overflow "${address[@]}" -Dplant=true
+    if NUMI_PLANT=OVERFLOW with_asan overflow pytest -k histogram >build/log/overflow.txt 2>&1; then
         echo "the tests passed over a planted heap overflow"
         return 1
     fi
     grep -h 'ERROR: AddressSanitizer: heap-buffer-overflow' "$asan_report"-asan* build/log/overflow.txt
     rm -f "$asan_report"-*
 
-    python_build guard -Dguard=true
-    bench_with guard hot-paths --smoke
-    bench_with guard merge --blocks 2
-    bench_with guard local-core --messages 200000
+    python_build guard -Doptimization=2 -Db_lto=false -Dguard=true -Dplant=true
+    guard_bench hot-paths --smoke
+    guard_bench merge --blocks 2
+    guard_bench local-core --messages 200000
     expect_abort MALLOC malloc
     expect_abort STRDUP strdup
 
     expect_difference EMPTY_LEVEL test_model_book.py test_best_price_changes
-    expect_difference REQUEST_ONCE test_recover.py TestRecoverMachine
-    expect_difference SILENT_DROP test_tape.py test_losses_at_the_end
-}
-
-# The faults that stand beside those above, each a build more: for ./ci/long.
-stage_planted_rest() {
     expect_difference LOST_LINK test_model_book.py test_thousands_of_events
     expect_difference REPLACE_PRIORITY test_model_book.py test_a_replace_goes_to_the_back
     expect_difference STALE_BEST test_model_book.py test_best_price_changes
+    expect_difference REQUEST_ONCE test_recover.py TestRecoverMachine
     expect_difference JOIN_OFF_BY_ONE test_glimpse.py test_what_is_behind_the_snapshot
+    expect_difference SILENT_DROP test_tape.py test_losses_at_the_end
 }
 
-bench_with() { # NAME SCENARIO OPTIONS...
-    local name=$1
-    shift
-    PYTHONPATH="$root/build/$name-site" "build/$name-site/bin/numi-bypass" bench "$@"
+guard_bench() { # SCENARIO OPTIONS...
+    PYTHONPATH="$root/build/guard-site" build/guard-site/bin/numi-bypass bench "$@"
 }
 
 expect_abort() { # FAULT FUNCTION
-    local name=plant-$1 status=0
-    python_build "$name" -Dguard=true "-Dplant=$1"
-    bench_with "$name" hot-paths --smoke >"build/log/$name.txt" 2>&1 || status=$?
-    cat "build/log/$name.txt"
-    if [ "$status" -ne 134 ] || ! grep -q "$2 on the hot path" "build/log/$name.txt"; then
+    local log=build/log/plant-$1.txt status=0
+    NUMI_PLANT=$1 guard_bench hot-paths --smoke >"$log" 2>&1 || status=$?
+    cat "$log"
+    if [ "$status" -ne 134 ] || ! grep -q "$2 on the hot path" "$log"; then
         echo "expected SIGABRT (134) and the name $2 for the planted $1, got exit $status"
         return 1
     fi
@@ -170,12 +163,11 @@ expect_abort() { # FAULT FUNCTION
 
 # Each fault by the test that meets it first: the model says otherwise, or a check of the core's own.
 expect_difference() { # FAULT FILE TEST
-    local name=plant-$1 status=0
-    python_build "$name" -Doptimization=1 -Db_lto=false "-Dplant=$1"
-    PYTHONPATH="$root/build/$name-site" NUMI_EXPECT_BUILD="$name" \
-        pytest -x "tests/$2" -k "$3" >"build/log/$name.txt" 2>&1 || status=$?
-    if [ "$status" -ne 1 ] || ! grep -E 'AssertionError|CorruptError|Falsifying' "build/log/$name.txt"; then
-        cat "build/log/$name.txt"
+    local log=build/log/plant-$1.txt status=0
+    PYTHONPATH="$root/build/guard-site" NUMI_EXPECT_BUILD=guard NUMI_PLANT=$1 \
+        pytest -x "tests/$2" -k "$3" >"$log" 2>&1 || status=$?
+    if [ "$status" -ne 1 ] || ! grep -E 'AssertionError|CorruptError|Falsifying' "$log"; then
+        cat "$log"
         echo "expected that the models differ from the planted $1, got exit $status"
         return 1
     fi

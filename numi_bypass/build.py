@@ -17,16 +17,16 @@ class BuildInfo(TypedDict):
     sanitize: str
     checks: bool
     guard: bool
-    plant: str
+    plant: bool
 
 
 def build_info() -> BuildInfo:
-    """Compiler, optimisation, sanitizers, checks, guard and planted fault of the core that is loaded.
+    """Compiler, optimisation, sanitizers, checks, guard and planted faults of the core that is loaded.
 
     >>> build_info()["version"]
     '0.1.0'
     """
     info = json.loads(text(lib.numi_build_info()))
-    info.update({key: bool(info[key]) for key in ("lto", "checks", "guard")})
+    info.update({key: bool(info[key]) for key in ("lto", "checks", "guard", "plant")})
     result: BuildInfo = info
     return result

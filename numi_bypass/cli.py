@@ -84,9 +84,8 @@ def _print_version() -> None:
     from numi_bypass.build import build_info
 
     info = build_info()
-    extras = [key for key in ("checks", "guard") if info[key]]
+    extras = [key for key in ("checks", "guard", "plant") if info[key]]
     extras += [f"sanitize={info['sanitize']}"] if info["sanitize"] != "none" else []
-    extras += [f"plant={info['plant']}"] if info["plant"] != "NONE" else []
     version = metadata.version("numi-bypass")
     print(" ".join([f"numi-bypass {version}", f"({info['compiler']}, {info['arch']})", *extras]))
 

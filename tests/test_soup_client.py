@@ -1,5 +1,6 @@
 """The SoupBinTCP client in virtual time: what it says, what it believes, and what it does when nobody answers."""
 
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -82,11 +83,12 @@ def test_it_logs_in_for_the_sequence_wanted() -> None:
 )
 def test_tcp_may_cut_the_stream_anywhere(messages: list[bytes], cuts: list[int], payload_max: int) -> None:
     one = live(payload_max=payload_max)
-    stream, payloads, turn = b"".join(HEARTBEAT + sequenced(message) for message in messages) + END, [], 0
-    while stream:
-        size = cuts[turn % len(cuts)]
-        payloads += one.receive(stream[:size], 1)
-        stream, turn = stream[size:], turn + 1
+    stream = b"".join(HEARTBEAT + sequenced(message) for message in messages) + END
+    payloads, sizes, at = [], cycle(cuts), 0
+    while at < len(stream):
+        size = max(next(sizes), len(stream) // 2000)
+        payloads += one.receive(stream[at : at + size], 1)
+        at += size
     assert unpacked(payloads) == list(enumerate(messages, 1))
     assert all(len(payload) <= payload_max or mold.decode(payload)[2] == 1 for payload in payloads)
     assert one.state == "ended"

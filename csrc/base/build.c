@@ -33,6 +33,6 @@ const char *numi_build_info(void) {
            ", " FIELD_TEXT("sanitize", NUMI_SANITIZE)
            ", " FIELD_NUMBER("checks", NUMI_CHECKS)
            ", " FIELD_NUMBER("guard", NUMI_GUARD)
-           ", " FIELD_TEXT("plant", EXPAND(NUMI_PLANT)) "}";
+           ", " FIELD_NUMBER("plant", NUMI_PLANT) "}";
     /* clang-format on */
 }

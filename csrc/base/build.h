@@ -6,7 +6,7 @@
 #include "base/types.h"
 
 /* {"version", "compiler", "arch", "optimization", "lto", "sanitize", "checks", "guard", "plant"},
- * where lto, checks and guard are 0 or 1; lives for ever. */
+ * where lto, checks, guard and plant (it can plant faults) are 0 or 1; lives for ever. */
 NUMI_API const char *numi_build_info(void);
 
 #endif

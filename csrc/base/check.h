@@ -4,8 +4,9 @@
  * NUMI_CHECK is dear and exists only in check builds (-Dchecks=true). NDEBUG switches neither: the
  * Python build sets it.
  *
- * NUMI_PLANTED(fault) is false in every build but the one made with -Dplant=fault, where a test
- * proves that the alarm which should notice the fault does. */
+ * NUMI_PLANTED(fault) is false in every build but the one made with -Dplant=true, where the
+ * environment names the fault (NUMI_PLANT=LOST_LINK): a test proves that the alarm which should
+ * notice it does. */
 #ifndef NUMI_BASE_CHECK_H
 #define NUMI_BASE_CHECK_H
 
@@ -15,7 +16,7 @@
 #define NUMI_CHECKS 0
 #endif
 #ifndef NUMI_PLANT
-#define NUMI_PLANT NONE
+#define NUMI_PLANT 0
 #endif
 
 /* Prints the place to stderr and aborts. */
@@ -34,21 +35,28 @@ __attribute__((noreturn, cold)) void numi_check_failed(const char *file, int lin
 #define NUMI_CHECK(condition) ((void)0)
 #endif
 
-enum numi_plant {
-    NUMI_PLANT_NONE,
-    NUMI_PLANT_MALLOC,
-    NUMI_PLANT_STRDUP,
-    NUMI_PLANT_OVERFLOW,
-    NUMI_PLANT_EMPTY_LEVEL,      /* a level without orders stays in its ladder */
-    NUMI_PLANT_LOST_LINK,        /* leaving a long queue forgets one of the two links */
-    NUMI_PLANT_REPLACE_PRIORITY, /* a replace at the same price keeps its place */
-    NUMI_PLANT_STALE_BEST,       /* a better level does not become the best */
-    NUMI_PLANT_SILENT_DROP,      /* a tape does not tell what it dropped */
-    NUMI_PLANT_REQUEST_ONCE,     /* a request without an answer is not repeated */
-    NUMI_PLANT_JOIN_OFF_BY_ONE,  /* behind a snapshot the first message is left out */
-};
-#define NUMI_PLANT_JOIN(name)   NUMI_PLANT_##name
-#define NUMI_PLANT_EXPAND(name) NUMI_PLANT_JOIN(name)
-#define NUMI_PLANTED(fault)     (NUMI_PLANT_EXPAND(NUMI_PLANT) == NUMI_PLANT_##fault)
+/* X(name) */
+#define NUMI_PLANTS(X)                                                                             \
+    X(NONE)                                                                                        \
+    X(MALLOC)           /* an allocation on the hot path */                                        \
+    X(STRDUP)           /* one inside the C library */                                             \
+    X(OVERFLOW)         /* a histogram is a count too short */                                     \
+    X(EMPTY_LEVEL)      /* a level without orders stays in its ladder */                           \
+    X(LOST_LINK)        /* leaving a long queue forgets one of the two links */                    \
+    X(REPLACE_PRIORITY) /* a replace at the same price keeps its place */                          \
+    X(STALE_BEST)       /* a better level does not become the best */                              \
+    X(SILENT_DROP)      /* a tape does not tell what it dropped */                                 \
+    X(REQUEST_ONCE)     /* a request without an answer is not repeated */                          \
+    X(JOIN_OFF_BY_ONE)  /* behind a snapshot the first message is left out */
+
+#define NUMI_PLANT_CONSTANT(name) NUMI_PLANT_##name,
+enum numi_plant { NUMI_PLANTS(NUMI_PLANT_CONSTANT) };
+
+#if NUMI_PLANT
+extern enum numi_plant numi_planted; /* read once, when the core is loaded */
+#define NUMI_PLANTED(fault) (numi_planted == NUMI_PLANT_##fault)
+#else
+#define NUMI_PLANTED(fault) 0
+#endif
 
 #endif
