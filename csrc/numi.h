@@ -36,6 +36,7 @@
 #include "feed/preference.h"
 #include "feed/reader.h"
 #include "feed/recover.h"
+#include "feed/recovery.h"
 #include "feed/soup_client.h"
 #include "frame/frame.h"
 #include "frame/pool.h"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numi_bypass.pool import Lease, Pool
     from numi_bypass.reading import Events, Raw, read
     from numi_bypass.recover import Recover
+    from numi_bypass.recovery import Recovery
     from numi_bypass.replaying import bbo, replay, snapshots
     from numi_bypass.ring import Ring
     from numi_bypass.soup_client import SoupClient
@@ -59,6 +60,7 @@ _HOMES = {
     "Pool": "pool",
     "Raw": "reading",
     "Recover": "recover",
+    "Recovery": "recovery",
     "RequestCarry": "carry",
     "Ring": "ring",
     "Run": "merging",
@@ -112,6 +114,7 @@ __all__ = [
     "Pool",
     "Raw",
     "Recover",
+    "Recovery",
     "RequestCarry",
     "Ring",
     "Run",

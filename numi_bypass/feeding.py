@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, whole
 from numi_bypass._handle import Turn
 from numi_bypass.book import Books
+from numi_bypass.clock import DOMAINS, Clock
 from numi_bypass.layout import dtype_of
 from numi_bypass.ledger import Ledger, PoolLedger
 from numi_bypass.merging import LINES, Line, MergeView, merge_options
 from numi_bypass.pool import Pool
+from numi_bypass.recovery import Recovery
 from numi_bypass.tape import Tape, tape_info
 
 END_OF_TIME = 2**62
@@ -127,6 +129,7 @@ class TapePort:
 
 
 Port = PcapPort | SimPort | RingPort | TapePort
+Source = Port | Recovery
 
 
 def port(url: str, line: Line = "A") -> Port:
@@ -153,7 +156,8 @@ class Feed(MergeView):
 
     Merge options are those of `nb.Merge`; `batch` frames are taken from a port at once; `events_max` events make a
     step; `staged` puts a ring of so many runs between the merge and the decoder. None of these three changes what
-    comes out. With `tape` (a folder to be made; `tape_options` are those of `nb.Tape`) all that comes in is recorded,
+    comes out. With a `recovery` gaps are asked for again, and it alone gives them up unless `gap_timeout_ns` is given.
+    With `tape` (a folder to be made; `tape_options` are those of `nb.Tape`) all that comes in is recorded,
     and written after each step.
     """
 
@@ -169,13 +173,18 @@ class Feed(MergeView):
         batch: int = 64,
         events_max: int = 4096,
         staged: int = 0,
+        recovery: Recovery | None = None,
         tape: str | os.PathLike[str] | None = None,
         tape_options: Mapping[str, Any] | None = None,
         **merge: Any,
     ) -> None:
         self._feed: CData = None
         self._tape: Tape | None = None
-        specs = [port(one, LINES[min(at, 1)]) if isinstance(one, str) else one for at, one in enumerate(ports)]
+        given = [port(one, LINES[min(at, 1)]) if isinstance(one, str) else one for at, one in enumerate(ports)]
+        specs: list[Source] = [*given]
+        if recovery is not None:
+            specs.append(recovery)
+            merge = {"gap_timeout_ns": None} | merge
         options = ffi.new("struct numi_feed_options *")
         lib.numi_feed_defaults(options)
         merge_options(options.merge, **merge)
@@ -184,9 +193,9 @@ class Feed(MergeView):
         options.batch = whole("batch", batch, 1, int(lib.NUMI_FEED_BATCH_MAX))
         options.event_max = whole("events_max", events_max, 1, 1 << 24)
         options.staged = whole("staged", staged, 0, int(lib.NUMI_FEED_RING_MAX))
-        domains = {one._domain for one in specs}
+        domains = {one._domain for one in specs} - {int(lib.NUMI_DOMAIN_NONE)}
         options.domain = domains.pop() if len(domains) == 1 else int(lib.NUMI_DOMAIN_VIRTUAL)
-        self._specs = specs
+        self._specs, self._recovery = specs, recovery
         settings = {"pool_frames": pool_frames, "frame_size": frame_size, "books": books, "hashes": hashes}
         settings |= {"consume_trades": consume_trades, "batch": batch, "events_max": events_max, "staged": staged}
         ports_told = [{"line": one.line, "domain": one._domain} for one in specs]
@@ -196,6 +205,8 @@ class Feed(MergeView):
         out = ffi.new("struct numi_feed **")
         checked(lib.numi_feed_open(out, options, self._pool._open_pool(), self._ports, len(self._ports)))
         self._feed = ffi.gc(out[0], lib.numi_feed_close)
+        if recovery is not None:
+            checked(lib.numi_feed_recover(self._feed, recovery._recovery))
         if tape is not None:
             config = {"ports": ports_told, "feed": settings | merge}
             self._tape = Tape(tape, config=config, **(tape_options or {}))
@@ -241,6 +252,8 @@ class Feed(MergeView):
             done = checked(lib.numi_feed_step(self._open_feed, time, count))
             if self._tape is not None:
                 self._tape.write(time)
+            if self._recovery is not None and self._recovery.has_sockets:
+                done += self._recovery.step(time)
             return done, self._events()
 
     def _events(self) -> NDArray[Any]:
@@ -267,27 +280,48 @@ class Feed(MergeView):
             if len(events):
                 yield events
 
-    def run_threads(self, cpus: Sequence[int | None] | None = None, until: int = END_OF_TIME) -> list[StageCounts]:
-        """Steps to the end of the ports in threads of the core's own: one, or with `staged` two; pinned where told.
+    def run_threads(
+        self, cpus: Sequence[int | None] | None = None, *, until: int = END_OF_TIME, at_pace: bool = False
+    ) -> list[StageCounts]:
+        """Steps to the end of the ports in threads of the core's own, pinned where told.
 
-        Gaps are declared at the end. Events go into hash and books; the batches are nobody's.
+        They are one for the feed, or with `staged` two, and one for its recovery where that has sockets. Time stands
+        at `until`, so that all goes at full speed; `at_pace` frames come as far apart as they were recorded. Gaps are
+        declared at the end. Events go into hash and books; the batches are nobody's.
         """
-        stages = 2 if lib.numi_feed_is_staged(self._open_feed) else 1
-        wanted = [None] * stages if cpus is None else list(cpus)
-        numbers = [int(lib.NUMI_RUN_ANY_CPU) if cpu is None else whole("cpus", cpu, 0, 2**31 - 1) for cpu in wanted]
-        out = ffi.new("struct numi_run **")
+        given, out = ffi.new("struct numi_run_feed *"), ffi.new("struct numi_run **")
         with self._turn:
-            now = whole("until", until, -END_OF_TIME, END_OF_TIME)
-            checked(lib.numi_run_open_feed(out, self._open_feed, ffi.new("int32_t[]", numbers), len(numbers), now))
+            given.feed = self._open_feed
+            given.time.ns = whole("until", until, -END_OF_TIME, END_OF_TIME)
+            clock = self._pace(given.time) if at_pace else None
+            stages = 2 if lib.numi_feed_is_staged(self._open_feed) else 1
+            if self._recovery is not None and self._recovery.has_sockets:
+                self._recovery._join(given)
+                stages += 1
+            wanted = [None] * stages if cpus is None else list(cpus)
+            numbers = [int(lib.NUMI_RUN_ANY_CPU) if cpu is None else whole("cpus", cpu, 0, 2**31 - 1) for cpu in wanted]
+            given.cpu_count, given.cpus = len(numbers), (alive := ffi.new("int32_t[]", numbers))
+            checked(lib.numi_run_open_feed(out, given))
             try:
                 while not lib.numi_run_wait(out[0], _WAIT_NS):
                     pass  # a turn for Ctrl-C
                 counts = [self._stage(out[0], number) for number in range(stages)]
             finally:
                 lib.numi_run_close(out[0])
+            del alive, clock
         for stage in counts:
             checked(stage.code)
         return counts
+
+    def _pace(self, time: CData) -> Clock:
+        """The first frame arrives now."""
+        first = self.due
+        if first is None or first == -(2**63):
+            raise ValueError("at_pace: the ports do not know when their first frame arrives")
+        clock = Clock()
+        time.clock, time.domain = clock._clock, DOMAINS["mono"]
+        time.ns = first - clock.now("mono")
+        return clock
 
     @staticmethod
     def _stage(run: CData, number: int) -> StageCounts:

@@ -41,6 +41,18 @@ class Request:
     server: int
     payload: bytes
 
+    @classmethod
+    def of(cls, row: CData) -> "Request":
+        """From the core's."""
+        return cls(row.sequence, row.count, row.server, bytes(ffi.buffer(row.bytes)))
+
+
+def recover_counts(counts: CData) -> dict[str, int]:
+    """A struct numi_recover_counts by name; replies by what they were, as reply_<reason>."""
+    (row,) = rows_of(counts, 1)
+    replies = row.pop("replies")
+    return row | {f"reply_{text(lib.numi_reply_name(i))}": int(n) for i, n in enumerate(replies)}
+
 
 def session_bytes(session: bytes) -> bytes:
     """The ten bytes that a session is on the wire; a shorter name gets spaces."""
@@ -76,8 +88,7 @@ class Recover(Handle):
             count = checked(
                 lib.numi_recover_step(self._recover, now, self.session, given, len(rows), self._requests, room)
             )
-            asked = self._requests[0:count]
-            return [Request(one.sequence, one.count, one.server, bytes(ffi.buffer(one.bytes))) for one in asked]
+            return [Request.of(one) for one in self._requests[0:count]]
 
     def _gaps(self, gaps: Gaps) -> NDArray[Any]:
         dtype = dtype_of("numi_gap")
@@ -110,7 +121,4 @@ class Recover(Handle):
 
     def counts(self) -> dict[str, int]:
         """Everything counted, by name; replies by what they were, as reply_<reason>."""
-        c = lib.numi_recover_counts(self._recover)
-        (row,) = rows_of(c, 1)
-        replies = row.pop("replies")
-        return row | {f"reply_{text(lib.numi_reply_name(i))}": int(n) for i, n in enumerate(replies)}
+        return recover_counts(lib.numi_recover_counts(self._recover))

@@ -30,6 +30,8 @@ def time_ns(now_ns: int) -> int:
 
 def letters_of(name: str, letters: str, size: int) -> bytes:
     """A field of letters, padded as the wire has it."""
+    if not isinstance(letters, str):
+        raise TypeError(f"{name}={letters!r}: allowed text")
     raw = letters.encode("ascii", "strict")
     if len(raw) > size:
         raise ValueError(f"{name}={letters!r}: allowed at most {size} letters")

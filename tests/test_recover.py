@@ -203,6 +203,12 @@ def test_a_silent_server_rests_and_the_others_are_asked() -> None:
     assert asked(recover.step(110, [(200, 201, 0)])) == [(200, 1, 0)], "and is asked again then"
 
 
+def test_where_all_rest_the_one_that_wakes_first_is_asked() -> None:
+    recover = planner(servers=2, policy="fail_over", timeout_ns=10, backoff_ns=0, failures_max=1, rest_ns=1000)
+    times = [one.server for now in range(0, 50, 10) for one in recover.step(now, [(1, 2, 0)])]
+    assert times == [0, 1, 0, 1, 0]
+
+
 def test_the_servers_take_turns() -> None:
     recover = planner(servers=3, request_max=1)
     assert [one.server for one in recover.step(0, [(1, 6, 0)])] == [0, 1, 2, 0, 1]

@@ -133,7 +133,8 @@ int64_t numi_tape_export_step(struct numi_tape_export *exporter, uint64_t budget
             break;
         if (code > 0 && record.kind == NUMI_TAPE_CLOCK)
             keep_fits(exporter, &record);
-        else if (code > 0 && record.kind == NUMI_TAPE_FRAME)
+        else if (code > 0 && record.kind == NUMI_TAPE_FRAME &&
+                 !(record.frame.flags & NUMI_FRAME_NOTICE))
             code = write_frame(exporter, &record);
         if (code < 0)
             return code;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/guard.h"
 #include "frame/ring.h"
+#include "wire/bytes.h"
 
 /* What the pool must have beside what is held and taken: the packet that goes on with the output,
  * one of a session not heard before, and the one whose run is being decoded. */
@@ -43,9 +44,11 @@ struct numi_feed {
     int port_code; /* a port's error: told when all before it is out */
     uint64_t frames;
     uint64_t ring_full;
-    struct numi_tape *tape;        /* NULL: nothing is recorded */
-    int64_t now_ns;                /* of the last step */
-    struct numi_merge_run waiting; /* for room in the ring */
+    struct numi_tape *tape;         /* NULL: nothing is recorded */
+    struct numi_recovery *recovery; /* NULL: gaps are told to nobody */
+    const struct source *recovered; /* its port's */
+    int64_t now_ns;                 /* of the last step */
+    struct numi_merge_run waiting;  /* for room in the ring */
     bool has_waiting;
     bool is_flushing;
     struct numi_ring *runs;                           /* front to back */
@@ -296,6 +299,10 @@ static struct numi_frame *frame_at(const struct numi_feed *feed, const struct so
     return &feed->pool->frames[source->frames[at]];
 }
 
+static bool is_packet(const struct numi_frame *frame) {
+    return (frame->flags & NUMI_FRAME_NOTICE) == 0;
+}
+
 static int64_t arrival_of(const struct numi_feed *feed, const struct numi_frame *frame) {
     return frame->rx.domain == feed->options.domain ? frame->rx.ns : frame->taken_ns;
 }
@@ -350,21 +357,36 @@ static struct source *earliest(struct numi_feed *feed, int64_t now_ns) {
     return best;
 }
 
-static int push(struct numi_feed *feed, struct source *source) {
+/* Word of recovery: what it says was given up is of the session that it names alone. */
+__attribute__((noinline)) static void heed(struct numi_feed *feed, const struct numi_frame *frame) {
+    const uint8_t *notice = numi_pool_data(feed->pool, frame);
+    const uint8_t *session = numi_merge_session(feed->merge);
+    if (frame->data_size == NUMI_RECOVERY_NOTICE_SIZE && session != NULL &&
+        memcmp(notice, session, NUMI_MOLD_SESSION_SIZE) == 0)
+        numi_merge_give_up(feed->merge, numi_be64(notice + NUMI_MOLD_SESSION_SIZE),
+                           numi_be64(notice + NUMI_MOLD_SESSION_SIZE + 8));
+    numi_pool_give(feed->pool, frame->index);
+}
+
+static void push(struct numi_feed *feed, struct source *source) {
     const struct numi_frame *frame = frame_at(feed, source, source->at);
     look_ahead(feed, source);
     source->at++;
+    if (NUMI_UNLIKELY(!is_packet(frame))) {
+        heed(feed, frame);
+        return;
+    }
     feed->frames++;
-    return numi_merge_push(feed->merge,
-                           &(struct numi_merge_packet){
-                               .payload = numi_pool_data(feed->pool, frame),
-                               .size = frame->data_size,
-                               .now_ns = arrival_of(feed, frame),
-                               .rx_ns = frame->rx.ns,
-                               .frame = frame->index,
-                               .flags = (uint16_t)(frame->rx.source | frame->rx.domain << 4),
-                               .line = frame->line,
-                           });
+    (void)numi_merge_push(feed->merge,
+                          &(struct numi_merge_packet){
+                              .payload = numi_pool_data(feed->pool, frame),
+                              .size = frame->data_size,
+                              .now_ns = arrival_of(feed, frame),
+                              .rx_ns = frame->rx.ns,
+                              .frame = frame->index,
+                              .flags = (uint16_t)(frame->rx.source | frame->rx.domain << 4),
+                              .line = frame->line,
+                          });
 }
 
 /* Whether the run found room behind. */
@@ -423,6 +445,9 @@ int64_t numi_feed_step_front(struct numi_feed *feed, int64_t now_ns, uint32_t fr
     bool may = feed->tape != NULL && may_change(feed, now_ns);
     feed->now_ns = now_ns;
     int64_t count = run_front(feed, now_ns, frame_max);
+    if (NUMI_UNLIKELY(feed->recovery != NULL))
+        numi_recovery_tell(feed->recovery, feed->merge,
+                           feed->recovered->count - feed->recovered->at);
     if (NUMI_UNLIKELY(feed->tape != NULL) && (count > 0 || may))
         numi_tape_record_step(feed->tape, now_ns, frame_max, count > 0 ? (uint32_t)count : 0);
     numi_guard_exit();
@@ -470,6 +495,16 @@ void numi_feed_record(struct numi_feed *feed, struct numi_tape *tape) {
     feed->tape = tape;
 }
 
+int numi_feed_recover(struct numi_feed *feed, struct numi_recovery *recovery) {
+    for (uint32_t i = 0; i < feed->source_count; i++)
+        if (numi_recovery_of_port(feed->sources[i].port) == recovery)
+            feed->recovered = &feed->sources[i];
+    if (feed->recovered == NULL)
+        return numi_error_set(NUMI_ERR_ARGUMENT, "feed: none of its ports is the recovery's");
+    feed->recovery = recovery;
+    return NUMI_OK;
+}
+
 void numi_feed_flush(struct numi_feed *feed) {
     feed->is_flushing = true;
     if (feed->tape != NULL) /* no step has a budget of 0 */
@@ -508,7 +543,8 @@ void numi_feed_counts(const struct numi_feed *feed, struct numi_feed_counts *cou
     for (uint32_t i = 0; i < feed->source_count; i++) {
         const struct source *source = &feed->sources[i];
         numi_ledger_add(&counts->ledger, &source->port->counts.ledger);
-        counts->ledger.frames[NUMI_FRAMES_HELD] += source->count - source->at;
+        for (uint32_t at = source->at; at < source->count; at++)
+            counts->ledger.frames[NUMI_FRAMES_HELD] += is_packet(frame_at(feed, source, at));
     }
 }
 

@@ -26,6 +26,7 @@
 #include "disk/tape.h"
 #include "feed/book.h"
 #include "feed/merge.h"
+#include "feed/recovery.h"
 #include "port/port.h"
 #include "wire/itch.h"
 
@@ -84,6 +85,10 @@ NUMI_API int numi_feed_front_waits(const struct numi_feed *feed);
  * a tape that can be replayed; NULL: no longer. The tape outlives the feed, and its writer is
  * stepped by somebody else. */
 NUMI_API void numi_feed_record(struct numi_feed *feed, struct numi_tape *tape);
+
+/* From now on gaps are told to a recovery, whose port is among the feed's: before the first step.
+ * It outlives the feed, and is stepped by somebody else. NUMI_ERR_ARGUMENT: no port is its own. */
+NUMI_API int numi_feed_recover(struct numi_feed *feed, struct numi_recovery *recovery);
 
 /* No port will bring anything any more: gaps are declared. Steps bring out the rest. */
 NUMI_API void numi_feed_flush(struct numi_feed *feed);

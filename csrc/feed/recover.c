@@ -271,19 +271,24 @@ static bool is_due(const struct want *want, int64_t now_ns) {
     return want->request == NOBODY && !want->is_given_up && want->due_ns <= now_ns;
 }
 
-/* The server to ask, rather not the one that `failed`; NOBODY while all of them rest. */
+/* The server to ask, rather not the one that `failed`. While all of them rest it is the one that
+ * has the least left of it: the back-off bounds what it is asked, and the book waits. */
 static uint32_t choose_server(struct numi_recover *recover, uint32_t failed, int64_t now_ns) {
-    uint32_t count = recover->options.servers, second = NOBODY;
+    uint32_t count = recover->options.servers, second = NOBODY, resting = NOBODY;
     bool in_turn = recover->options.policy == NUMI_RECOVER_ROUND_ROBIN;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t index = ((in_turn ? recover->next_server : 0) + i) % count;
-        if (recover->servers[index].rests_until_ns > now_ns)
+        if (recover->servers[index].rests_until_ns > now_ns) {
+            if (resting == NOBODY ||
+                recover->servers[index].rests_until_ns < recover->servers[resting].rests_until_ns)
+                resting = index;
             continue;
+        }
         if (index != failed)
             return index;
         second = index;
     }
-    return second;
+    return second == NOBODY ? resting : second;
 }
 
 /* Room for one more want, behind the one at `i`, which ends at `cut` from now on. */
@@ -347,8 +352,6 @@ static int ask_what_is_due(struct numi_recover *recover, int64_t now_ns,
             continue;
         }
         uint32_t server = choose_server(recover, recover->wants[i].failed, now_ns);
-        if (server == NOBODY)
-            break;
         i = ask(recover, i, server, now_ns, &requests[count++]);
     }
     return (int)count;

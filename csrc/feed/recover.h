@@ -17,7 +17,8 @@
  * A reply counts for a request only when it comes from the server that was asked, is of the
  * session, begins with the first message asked for, has no more than was asked for and says its
  * lengths right; any other is counted by its reason and settles nothing. A server that lets
- * `failures_max` requests in a row go by without an answer rests for `rest_ns`.
+ * `failures_max` requests in a row go by without an answer rests for `rest_ns`: others are rather
+ * asked.
  *
  * Chance (`jitter_ns`) follows from the seed, the message and the attempt alone: neither the order
  * nor the number of steps enters it.

@@ -20,6 +20,10 @@ enum numi_frame_state {
     NUMI_FRAME_LENT,
 };
 
+enum numi_frame_flag {
+    NUMI_FRAME_NOTICE = 1, /* no packet: word of another stage (feed/recovery.h) */
+};
+
 struct numi_frame {
     struct numi_stamp rx; /* when it was received, and by whose word */
     int64_t taken_ns;     /* the `now` of the step that took it from its port */
@@ -32,7 +36,7 @@ struct numi_frame {
     uint16_t port;
     uint8_t line;
     uint8_t state; /* enum numi_frame_state; kept in check builds only */
-    uint8_t flags;
+    uint8_t flags; /* enum numi_frame_flag, or'ed */
     uint8_t reserved[9];
 };
 

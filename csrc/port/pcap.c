@@ -62,6 +62,7 @@ static void fill(struct pcap *pcap, struct numi_frame *frame, int64_t now_ns) {
     frame->wire_size = pcap->packet.wire_size;
     frame->port = pcap->port.number;
     frame->line = pcap->port.line;
+    frame->flags = 0;
     memcpy(numi_pool_slot(pcap->port.pool, frame->index), pcap->packet.data,
            (uint64_t)parsed->payload_offset + parsed->payload_size);
 }

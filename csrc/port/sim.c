@@ -29,6 +29,7 @@ static void fill(struct sim *sim, struct numi_frame *frame, const struct numi_si
     frame->wire_size = arrival->size;
     frame->port = sim->port.number;
     frame->line = sim->port.line;
+    frame->flags = 0;
     memcpy(numi_pool_slot(sim->port.pool, frame->index), sim->schedule.payloads + arrival->offset,
            arrival->size);
 }

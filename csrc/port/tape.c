@@ -109,12 +109,14 @@ static int poll(struct numi_port *port, int64_t now_ns, uint32_t *frames, uint32
         if (frame == NULL)
             break;
         fill(port->pool, frame, &played->record);
-        port->counts.bytes += frame->wire_size;
         frames[count++] = frame->index;
         played->has_record = false;
+        if (frame->flags & NUMI_FRAME_NOTICE)
+            continue;
+        port->counts.bytes += frame->wire_size;
+        port->counts.ledger.frames[NUMI_FRAMES_RECEIVED]++;
+        port->counts.handed_out++;
     }
-    port->counts.ledger.frames[NUMI_FRAMES_RECEIVED] += count;
-    port->counts.handed_out += count;
     return (int)count;
 }
 

@@ -22,9 +22,7 @@ struct thread {
 } NUMI_ALIGNED(NUMI_SHARING_SIZE);
 
 struct numi_run {
-    const struct numi_clock *clock;
-    uint32_t domain;
-    int64_t now_ns;
+    struct numi_run_time time;
     uint32_t thread_count;
     void *owned; /* freed at the end */
     _Atomic bool is_stopping;
@@ -32,7 +30,8 @@ struct numi_run {
 };
 
 static int64_t now_of(const struct numi_run *run) {
-    return run->clock == NULL ? run->now_ns : numi_clock_now(run->clock, run->domain);
+    const struct numi_run_time *time = &run->time;
+    return time->clock == NULL ? time->ns : time->ns + numi_clock_now(time->clock, time->domain);
 }
 
 static inline void add(_Atomic uint64_t *count, uint64_t more) {
@@ -67,6 +66,8 @@ static void *run_thread(void *argument) {
         atomic_store(&thread->code, code);
     else
         step_until_done(thread);
+    if (atomic_load(&thread->code) < 0)
+        numi_run_stop(thread->run); /* the others would wait for it */
     atomic_store(&thread->has_ended, true);
     return NULL;
 }
@@ -109,13 +110,11 @@ static int start_all(struct numi_run **out, const struct numi_run_stage *stages,
 }
 
 int numi_run_open(struct numi_run **out, const struct numi_run_stage *stages, uint32_t stage_count,
-                  const struct numi_clock *clock, uint32_t domain, int64_t now_ns) {
+                  const struct numi_run_time *time) {
     int code = open_run(out, stage_count);
     if (code != NUMI_OK)
         return code;
-    (*out)->clock = clock;
-    (*out)->domain = domain;
-    (*out)->now_ns = now_ns;
+    (*out)->time = *time;
     return start_all(out, stages, stage_count);
 }
 
@@ -164,32 +163,39 @@ void numi_run_close(struct numi_run *run) {
 /* ---- A feed to its end. */
 
 struct feed_run {
-    struct numi_feed *feed;
+    struct numi_run_feed what;
     bool is_flushed;              /* the front's */
-    _Atomic bool front_has_ended; /* told to the back */
+    _Atomic bool front_has_ended; /* told to the others */
 };
 
 enum { FRAMES_A_STEP = 4096 };
 
-/* When nothing is left to do the ports are at their end: gaps are declared, and then it is done. */
+/* Nothing is left to do now. Where nothing will ever be, the ports are at their end: gaps are
+ * declared, and then it is done. */
 static int64_t flush_or_end(struct feed_run *self) {
+    struct numi_feed *feed = self->what.feed;
+    if (self->what.time.clock != NULL && numi_feed_due(feed) != INT64_MAX)
+        return 0;
     if (self->is_flushed)
         return NUMI_RUN_DONE;
-    numi_feed_flush(self->feed);
+    numi_feed_flush(feed);
     self->is_flushed = true;
     return 0;
 }
 
 static int64_t step_whole(void *argument, int64_t now_ns) {
     struct feed_run *self = argument;
-    int64_t done = numi_feed_step(self->feed, now_ns, FRAMES_A_STEP);
-    return done == 0 ? flush_or_end(self) : done;
+    int64_t done = numi_feed_step(self->what.feed, now_ns, FRAMES_A_STEP);
+    if (done == 0)
+        done = flush_or_end(self);
+    atomic_store_explicit(&self->front_has_ended, done == NUMI_RUN_DONE, memory_order_relaxed);
+    return done;
 }
 
 static int64_t step_front(void *argument, int64_t now_ns) {
     struct feed_run *self = argument;
-    int64_t done = numi_feed_step_front(self->feed, now_ns, FRAMES_A_STEP);
-    if (done != 0 || numi_feed_front_waits(self->feed))
+    int64_t done = numi_feed_step_front(self->what.feed, now_ns, FRAMES_A_STEP);
+    if (done != 0 || numi_feed_front_waits(self->what.feed))
         return done;
     done = flush_or_end(self);
     atomic_store(&self->front_has_ended, done == NUMI_RUN_DONE);
@@ -200,28 +206,55 @@ static int64_t step_back(void *argument, int64_t now_ns) {
     struct feed_run *self = argument;
     (void)now_ns;
     bool has_ended = atomic_load(&self->front_has_ended); /* before the look into the ring */
-    int64_t done = numi_feed_step_back(self->feed);
+    int64_t done = numi_feed_step_back(self->what.feed);
     return done == 0 && has_ended ? NUMI_RUN_DONE : done;
 }
 
-int numi_run_open_feed(struct numi_run **out, struct numi_feed *feed, const int32_t *cpus,
-                       uint32_t cpu_count, int64_t now_ns) {
-    uint32_t wanted = numi_feed_is_staged(feed) ? 2 : 1;
+static int64_t step_recovery(void *argument, int64_t now_ns) {
+    struct feed_run *self = argument;
+    const struct numi_run_feed *what = &self->what;
+    if (atomic_load(&self->front_has_ended))
+        return NUMI_RUN_DONE;
+    int64_t asked =
+        what->requests == NULL ? 0 : numi_recovery_step(what->recovery, what->requests, now_ns);
+    int64_t replayed =
+        what->session == NULL || asked < 0
+            ? 0
+            : numi_recovery_step_session(what->recovery, what->session, what->client, now_ns);
+    return asked < 0 || replayed < 0 ? (asked < 0 ? asked : replayed) : asked + replayed;
+}
+
+static uint32_t stages_of(const struct numi_run_feed *what, struct feed_run *self,
+                          struct numi_run_stage stages[3]) {
+    uint32_t count = 0;
+    bool is_staged = numi_feed_is_staged(what->feed);
+    stages[count++] = (struct numi_run_stage){is_staged ? step_front : step_whole, self, 0};
+    if (is_staged)
+        stages[count++] = (struct numi_run_stage){step_back, self, 0};
+    if (what->recovery != NULL)
+        stages[count++] = (struct numi_run_stage){step_recovery, self, 0};
+    return count;
+}
+
+int numi_run_open_feed(struct numi_run **out, const struct numi_run_feed *what) {
+    struct numi_run_stage stages[3];
     *out = NULL;
-    if (cpu_count != wanted)
-        return numi_error_set(NUMI_ERR_ARGUMENT, "%u cores: the feed has %u stages", cpu_count,
-                              wanted);
     struct feed_run *self = calloc(1, sizeof *self);
-    int code = self == NULL ? numi_error_set(NUMI_ERR_NO_MEMORY, "threads") : open_run(out, wanted);
+    if (self == NULL)
+        return numi_error_set(NUMI_ERR_NO_MEMORY, "threads");
+    self->what = *what;
+    uint32_t count = stages_of(what, self, stages);
+    int code = count == what->cpu_count
+                   ? open_run(out, count)
+                   : numi_error_set(NUMI_ERR_ARGUMENT, "%u cores: the feed has %u stages",
+                                    what->cpu_count, count);
     if (code != NUMI_OK) {
         free(self);
         return code;
     }
-    self->feed = feed;
+    for (uint32_t i = 0; i < count; i++)
+        stages[i].cpu = what->cpus[i];
     (*out)->owned = self;
-    (*out)->now_ns = now_ns;
-    const struct numi_run_stage one = {step_whole, self, cpus[0]};
-    const struct numi_run_stage two[] = {{step_front, self, cpus[0]},
-                                         {step_back, self, cpus[wanted - 1]}};
-    return start_all(out, wanted == 1 ? &one : two, wanted);
+    (*out)->time = what->time;
+    return start_all(out, stages, count);
 }

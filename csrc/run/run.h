@@ -4,8 +4,9 @@
  *   open(stages) -> threads step ... -> wait or stop -> counts -> close
  *
  * A step returns how much it did: 0 is an idle turn, which pauses; below 0 ends the thread with
- * that error; NUMI_RUN_DONE ends it well. `now` is the TSC in nanoseconds of the domain that is
- * told, or one constant time for schedules and captures at full speed. */
+ * that error, and the others after the step they are in; NUMI_RUN_DONE ends it well. Time is told
+ * by struct numi_run_time: a clock's, a clock's moved to where a schedule begins (recorded pace),
+ * or one that stands (full speed). */
 #ifndef NUMI_RUN_RUN_H
 #define NUMI_RUN_RUN_H
 
@@ -26,6 +27,14 @@ struct numi_run_counts {
     bool has_ended;
 };
 
+/* What `now` is in a step. */
+struct numi_run_time {
+    const struct numi_clock *clock; /* by the TSC alone; NULL: `now` is always `ns` */
+    int64_t ns;                     /* added to what the clock says */
+    uint32_t domain;                /* of the clock, enum numi_domain */
+    uint32_t reserved;
+};
+
 struct numi_run;
 
 #ifndef NUMI_CDEF
@@ -38,17 +47,32 @@ struct numi_run_stage {
     int32_t cpu; /* NUMI_RUN_ANY_CPU: not pinned */
 };
 
-/* Starts all threads. With `clock` NULL `now` is always `now_ns`. NUMI_ERR_ARGUMENT,
- * NUMI_ERR_SYSTEM; a core that cannot be had is an error of its thread. */
+/* Starts all threads. NUMI_ERR_ARGUMENT, NUMI_ERR_SYSTEM; a core that cannot be had is an error of
+ * its thread. */
 int numi_run_open(struct numi_run **out, const struct numi_run_stage *stages, uint32_t stage_count,
-                  const struct numi_clock *clock, uint32_t domain, int64_t now_ns);
+                  const struct numi_run_time *time);
 
 #endif
 
-/* A feed to the end of its ports, which know when that is (schedules, captures): one thread, or
- * with stages two. Gaps are declared at the end. `cpus` has one for each thread. */
-NUMI_API int numi_run_open_feed(struct numi_run **out, struct numi_feed *feed, const int32_t *cpus,
-                                uint32_t cpu_count, int64_t now_ns);
+/* A feed in threads: the whole of it, or with stages front and back; then recovery, which is
+ * stepped off the hot core. */
+struct numi_run_feed {
+    struct numi_feed *feed;
+    struct numi_recovery *recovery;      /* NULL: none, or stepped by somebody else */
+    struct numi_request_carry *requests; /* NULL: nothing is asked for */
+    struct numi_soup_carry *session;     /* NULL: no session is replayed */
+    struct numi_soup_client *client;
+    const int32_t *cpus; /* one for each thread, in this order */
+    uint32_t cpu_count;
+    uint32_t reserved;
+    struct numi_run_time time;
+};
+
+/* Runs to the end of the ports, where they know it (schedules, captures), or until it is stopped.
+ * Where time stands that is when nothing is left to do; with a clock, when nothing will ever happen
+ * by itself. Gaps are declared at the end. NUMI_ERR_ARGUMENT, NUMI_ERR_NO_MEMORY, NUMI_ERR_SYSTEM.
+ */
+NUMI_API int numi_run_open_feed(struct numi_run **out, const struct numi_run_feed *what);
 
 /* Tells all threads to end after the step they are in. */
 NUMI_API void numi_run_stop(struct numi_run *run);

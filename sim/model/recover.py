@@ -137,19 +137,19 @@ class RecoverModel:
     def _is_due(self, fate: Fate, now: int) -> bool:
         return fate.request is None and not fate.given_up and fate.due <= now
 
-    def _choose(self, failed: int | None, now: int) -> int | None:
+    def _choose(self, failed: int | None, now: int) -> int:
         every = range(self.options.servers)
         order = [(self.turn + i) % len(every) for i in every] if self.options.policy == "round_robin" else list(every)
         awake = [server for server in order if server not in self.rests or self.rests[server] <= now]
         others = [server for server in awake if server != failed]
-        return next(iter(others or awake), None)
+        return (others or awake or [min(order, key=lambda server: self.rests[server])])[0]
 
     def _ask(self, now: int) -> Asked | None:
         numbers = sorted(self.missing)
         first = next((number for number in numbers if self._is_due(self.missing[number], now)), None)
-        server = None if first is None else self._choose(self.missing[first].failed, now)
-        if first is None or server is None:
+        if first is None:
             return None
+        server = self._choose(self.missing[first].failed, now)
         chosen = [first]
         for number in numbers[numbers.index(first) + 1 :]:
             near = number - (chosen[-1] + 1) <= self.options.coalesce and number < first + self.options.request_max

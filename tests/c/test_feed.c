@@ -1,5 +1,7 @@
 #include "check.h"
 
+#include <stdatomic.h>
+
 #include "base/error.h"
 #include "feed/feed.h"
 #include "port/sim.h"
@@ -10,7 +12,7 @@
 enum {
     MESSAGES = 4000,
     ARRIVALS = 2 * MESSAGES,
-    POOL = 1024,
+    POOL = 8192,
     CANCEL_SIZE = 23,
     PAYLOAD_SIZE = NUMI_MOLD_HEADER_SIZE + 2 + CANCEL_SIZE,
     END_NS = 1 << 30,
@@ -30,15 +32,16 @@ static void write_payload(uint8_t *payload, uint64_t sequence) {
     numi_put_be64(message + 11, sequence);
 }
 
-/* Each line loses one message in sixteen, and now and then one comes late. */
-static void draw_schedule(void) {
+/* Each line loses one message in sixteen, and now and then one comes late; both lose [from, to). */
+static void draw_schedule_without(uint64_t from, uint64_t to) {
     arrival_count = 0;
     for (uint64_t sequence = 1; sequence <= MESSAGES; sequence++)
         for (uint8_t line = 0; line < 2; line++) {
-            if (check_below(16) == 0)
+            if (check_below(16) == 0 || (sequence >= from && sequence < to))
                 continue;
             uint64_t offset = arrival_count * PAYLOAD_SIZE;
-            uint64_t late = check_below(8) == 0 && sequence < MESSAGES - 4 ? check_below(4) : 0;
+            uint64_t late =
+                check_below(8) == 0 && sequence < MESSAGES - 4 && from == to ? check_below(4) : 0;
             arrivals[arrival_count++] =
                 (struct numi_sim_arrival){.at_ns = (int64_t)(100 * sequence + line),
                                           .offset = offset,
@@ -48,13 +51,17 @@ static void draw_schedule(void) {
         }
 }
 
+static void draw_schedule(void) {
+    draw_schedule_without(0, 0);
+}
+
 struct setup {
     struct numi_pool pool;
     struct numi_port *ports[2];
     struct numi_feed *feed;
 };
 
-static void open_setup(struct setup *setup, uint32_t batch, uint32_t staged, uint32_t event_max) {
+static struct numi_feed_options options_of(uint32_t batch, uint32_t staged, uint32_t event_max) {
     struct numi_feed_options options;
     numi_feed_defaults(&options);
     options.hashes = 1;
@@ -63,6 +70,10 @@ static void open_setup(struct setup *setup, uint32_t batch, uint32_t staged, uin
     options.event_max = event_max;
     options.merge.pending_max = 256;
     options.merge.gap_timeout_ns = 2000;
+    return options;
+}
+
+static void open_ports(struct setup *setup) {
     NEED(numi_pool_open(&setup->pool, POOL, 128, NUMI_PAGES_AUTO, NUMI_NODE_ANY) == NUMI_OK);
     for (uint32_t line = 0; line < 2; line++) {
         const struct numi_sim_schedule schedule = {.arrivals = arrivals,
@@ -72,6 +83,11 @@ static void open_setup(struct setup *setup, uint32_t batch, uint32_t staged, uin
                                                    .line = line};
         NEED(numi_port_open_sim(&setup->ports[line], &schedule, &setup->pool) == NUMI_OK);
     }
+}
+
+static void open_setup(struct setup *setup, uint32_t batch, uint32_t staged, uint32_t event_max) {
+    const struct numi_feed_options options = options_of(batch, staged, event_max);
+    open_ports(setup);
     NEED(numi_feed_open(&setup->feed, &options, &setup->pool, setup->ports, 2) == NUMI_OK);
 }
 
@@ -113,7 +129,9 @@ static uint64_t hash_of_threads(uint32_t staged) {
     struct numi_run *run;
     struct numi_run_counts counts;
     open_setup(&setup, 64, staged, 64);
-    NEED(numi_run_open_feed(&run, setup.feed, cpus, staged == 0 ? 1 : 2, END_NS) == NUMI_OK);
+    const struct numi_run_feed what = {
+        .feed = setup.feed, .cpus = cpus, .cpu_count = staged == 0 ? 1 : 2, .time = {.ns = END_NS}};
+    NEED(numi_run_open_feed(&run, &what) == NUMI_OK);
     EXPECT_EQ(numi_run_wait(run, 60000000000), 1);
     for (uint32_t i = 0; i < numi_run_stages(run); i++) {
         numi_run_counts(run, i, &counts);
@@ -141,6 +159,79 @@ TEST(nor_do_threads) {
     EXPECT_EQ(hash_of_threads(64), wanted);
 }
 
+/* A feed and its recovery, each in a thread; the server is the thread that asks. */
+struct recovering {
+    struct numi_feed *feed;
+    struct numi_recovery *recovery;
+    _Atomic bool is_over;
+};
+
+static int64_t step_feed(void *argument, int64_t now_ns) {
+    struct recovering *self = argument;
+    int64_t done = numi_feed_step(self->feed, now_ns, 64);
+    if (done != 0 || numi_merge_sequence(numi_feed_merge(self->feed)) <= MESSAGES)
+        return done;
+    atomic_store(&self->is_over, true);
+    return NUMI_RUN_DONE;
+}
+
+/* One message for each request; now and then no answer, a wrong one, or two. */
+static int64_t step_server(void *argument, int64_t now_ns) {
+    struct recovering *self = argument;
+    struct numi_request requests[8];
+    uint8_t payload[PAYLOAD_SIZE];
+    int count = numi_recovery_ask(self->recovery, now_ns, requests, 8);
+    NEED(count >= 0);
+    for (int i = 0; i < count; i++) {
+        write_payload(payload, requests[i].sequence);
+        uint64_t size = sizeof payload - (check_below(8) == 0);
+        int times = size < sizeof payload ? 2 : 1 + (check_below(4) == 0);
+        for (int time = 0; time < times; time++, size = sizeof payload)
+            (void)numi_recovery_reply(self->recovery, now_ns, requests[i].server, payload, size);
+    }
+    return atomic_load(&self->is_over) ? NUMI_RUN_DONE : count;
+}
+
+TEST(recovery_fills_gaps_from_a_thread_of_its_own) {
+    struct setup setup;
+    struct numi_port *ports[3];
+    struct numi_run *run;
+    struct recovering self = {0};
+    struct numi_recovery_options options;
+    draw_schedule_without(1000, 1300);
+    numi_recovery_defaults(&options);
+    options.recover.give_up_ns = 3600000000000;
+    options.recover.attempts_max = 1000;
+    options.recover.timeout_ns = 1000000;
+    options.packets = 4;
+    options.packet_size = 128;
+    NEED(numi_recovery_open(&self.recovery, &options) == NUMI_OK);
+    open_ports(&setup);
+    NEED(numi_recovery_open_port(&ports[2], self.recovery, &setup.pool) == NUMI_OK);
+    memcpy(ports, setup.ports, sizeof setup.ports);
+    struct numi_feed_options feed = options_of(64, 0, 4096);
+    feed.merge.gap_timeout_ns = 0;
+    feed.merge.pending_max = MESSAGES;
+    NEED(numi_feed_open(&setup.feed, &feed, &setup.pool, ports, 3) == NUMI_OK);
+    NEED(numi_feed_recover(setup.feed, self.recovery) == NUMI_OK);
+    self.feed = setup.feed;
+    const struct numi_run_stage stages[] = {{step_feed, &self, NUMI_RUN_ANY_CPU},
+                                            {step_server, &self, NUMI_RUN_ANY_CPU}};
+    struct numi_clock *clock;
+    NEED(numi_clock_open(&clock, 0) == NUMI_OK);
+    const struct numi_run_time time = {.clock = clock, .domain = NUMI_DOMAIN_MONO};
+    NEED(numi_run_open(&run, stages, 2, &time) == NUMI_OK);
+    EXPECT_EQ(numi_run_wait(run, 60000000000), 1);
+    numi_run_close(run);
+    numi_clock_close(clock);
+    EXPECT_EQ(numi_merge_counts(numi_feed_merge(setup.feed))->missing, 0);
+    EXPECT(numi_recovery_planner_counts(self.recovery)->answered >= 300);
+    arrival_count += numi_port_counts(ports[2])->handed_out;
+    (void)close_setup(&setup);
+    numi_port_close(ports[2]);
+    numi_recovery_close(self.recovery);
+}
+
 static int64_t count_turns(void *self, int64_t now_ns) {
     uint64_t *turns = self;
     EXPECT(now_ns >= 0);
@@ -152,14 +243,14 @@ TEST(a_thread_ends_with_the_error_of_its_step) {
     struct numi_run *run;
     struct numi_run_counts counts;
     const struct numi_run_stage stage = {count_turns, &turns, NUMI_RUN_ANY_CPU};
-    NEED(numi_run_open(&run, &stage, 1, NULL, 0, 5) == NUMI_OK);
+    NEED(numi_run_open(&run, &stage, 1, &(struct numi_run_time){.ns = 5}) == NUMI_OK);
     EXPECT_EQ(numi_run_wait(run, 60000000000), 1);
     numi_run_counts(run, 0, &counts);
     EXPECT_EQ(counts.code, NUMI_ERR_SYSTEM);
     EXPECT_EQ(counts.steps, 100);
     EXPECT_EQ(counts.busy, 50);
     numi_run_close(run);
-    EXPECT_EQ(numi_run_open(&run, &stage, 0, NULL, 0, 5), NUMI_ERR_ARGUMENT);
+    EXPECT_EQ(numi_run_open(&run, &stage, 0, &(struct numi_run_time){.ns = 5}), NUMI_ERR_ARGUMENT);
 }
 
 CHECK_MAIN
