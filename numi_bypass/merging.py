@@ -246,9 +246,13 @@ class Merge(MergeView):
     has to wait is copied.
     """
 
+    _HANDS_OVER = False
+    """Whether the frames of runs are given back by whoever took them, as in a feed."""
+
     def __init__(self, *, pool: Pool | None = None, **options: Any) -> None:
         wanted = ffi.new("struct numi_merge_options *")
         merge_options(wanted, **options)
+        wanted.hands_over = self._HANDS_OVER
         out = ffi.new("struct numi_merge **")
         checked(lib.numi_merge_open(out, wanted, ffi.NULL if pool is None else pool._open_pool()))
         self._pool = pool

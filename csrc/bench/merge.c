@@ -7,6 +7,7 @@
 
 enum {
     LOOK_AHEAD = 8, /* packets */
+    BATCH = 64,
     HEAD = NUMI_MOLD_HEADER_SIZE + 2,
 };
 
@@ -43,61 +44,93 @@ static inline void look_ahead(const struct numi_pool *pool, const struct numi_be
     __builtin_prefetch(&pool->frames[frame]);
 }
 
-static inline void take_run(const struct numi_merge_run *run, struct numi_bench_output *output) {
+static inline void take_run(struct numi_pool *pool, const struct numi_merge_run *run,
+                            struct numi_bench_output *output) {
     output->disorder += run->sequence != output->next;
     output->next = run->sequence + run->count;
     output->messages += run->bytes == NULL ? 0 : run->count;
     output->gaps += run->bytes == NULL;
+    if (run->release)
+        numi_pool_give(pool, run->frame);
 }
 
-static inline void take_runs(struct numi_merge *merge, int code, struct numi_bench_output *output) {
-    const struct numi_merge_run *run;
-    if (code == NUMI_MERGE_ONE) {
-        numi_merge_next(merge, &run);
-        take_run(run, output);
-        return;
-    }
-    while (code > 0 && numi_merge_next(merge, &run) == 1)
-        take_run(run, output);
-}
-
-static inline int push(struct numi_merge *merge, const struct numi_pool *pool,
-                       const struct numi_bench_packet *packet, int64_t now_ns) {
+static inline struct numi_merge_packet
+packet_of(const struct numi_pool *pool, const struct numi_bench_packet *packet, int64_t now_ns) {
     const struct numi_frame *frame = &pool->frames[packet->frame];
-    return numi_merge_push(merge, &(struct numi_merge_packet){
-                                      .payload = numi_pool_data(pool, frame),
-                                      .size = frame->data_size,
-                                      .now_ns = now_ns,
-                                      .rx_ns = now_ns,
-                                      .frame = frame->index,
-                                      .line = frame->line,
-                                  });
+    return (struct numi_merge_packet){
+        .payload = numi_pool_data(pool, frame),
+        .size = frame->data_size,
+        .now_ns = now_ns,
+        .rx_ns = now_ns,
+        .frame = frame->index,
+        .line = frame->line,
+    };
 }
 
-static inline void merge_one(struct numi_merge *merge, const struct numi_pool *pool,
-                             const struct numi_bench_packet *packets, uint64_t i, uint64_t count,
-                             int64_t now_ns, struct numi_bench_output *output) {
-    look_ahead(pool, packets, i, count);
-    take_runs(merge, push(merge, pool, &packets[i], now_ns), output);
+static inline void merge_one(struct numi_merge *merge, struct numi_pool *pool,
+                             const struct numi_merge_packet *packet,
+                             struct numi_bench_output *output) {
+    const struct numi_merge_run *run;
+    if (numi_merge_push(merge, packet) <= 0)
+        return;
+    while (numi_merge_next(merge, &run) == 1)
+        take_run(pool, run, output);
+}
+
+static inline void merge_batch(struct numi_merge *merge, struct numi_pool *pool,
+                               const struct numi_merge_packet *packets, uint32_t count,
+                               struct numi_bench_output *output) {
+    struct numi_merge_run runs[BATCH];
+    uint32_t run_count;
+    for (uint32_t taken = 0; taken < count;) {
+        taken += numi_merge_push_many(merge, packets + taken, count - taken, runs, &run_count);
+        for (uint32_t i = 0; i < run_count; i++)
+            take_run(pool, &runs[i], output);
+        if (taken < count)
+            merge_one(merge, pool, &packets[taken++], output);
+    }
+}
+
+static int64_t merge_all(struct numi_merge *merge, struct numi_pool *pool,
+                         const struct numi_bench_packet *packets, uint64_t count, int64_t now_ns,
+                         int64_t gap_ns, struct numi_bench_output *output) {
+    struct numi_merge_packet batch[BATCH];
+    for (uint64_t i = 0; i < count;) {
+        uint32_t filled = 0;
+        for (; filled < BATCH && i < count; i++, now_ns += gap_ns) {
+            look_ahead(pool, packets, i, count);
+            batch[filled++] = packet_of(pool, &packets[i], now_ns);
+        }
+        merge_batch(merge, pool, batch, filled, output);
+    }
+    return now_ns;
+}
+
+static int64_t merge_each(struct numi_merge *merge, struct numi_pool *pool,
+                          const struct numi_bench_packet *packets, uint64_t count, int64_t now_ns,
+                          int64_t gap_ns, struct numi_histogram *latency,
+                          struct numi_bench_output *output) {
+    for (uint64_t i = 0; i < count; i++, now_ns += gap_ns) {
+        look_ahead(pool, packets, i, count);
+        uint64_t before = numi_ticks_fenced();
+        const struct numi_merge_packet packet = packet_of(pool, &packets[i], now_ns);
+        merge_one(merge, pool, &packet, output);
+        numi_histogram_record(latency, (int64_t)(numi_ticks_fenced() - before));
+    }
+    return now_ns;
 }
 
 uint64_t numi_bench_merge(struct numi_merge *merge, struct numi_pool *pool,
                           const struct numi_bench_packet *packets, uint64_t count, int64_t *now_ns,
                           int64_t gap_ns, struct numi_histogram *latency,
                           struct numi_bench_output *output) {
-    int64_t now = *now_ns;
     numi_guard_enter();
     uint64_t begin = numi_ticks_fenced();
-    for (uint64_t i = 0; i < count && latency == NULL; i++, now += gap_ns)
-        merge_one(merge, pool, packets, i, count, now, output);
-    for (uint64_t i = 0; i < count && latency != NULL; i++, now += gap_ns) {
-        uint64_t before = numi_ticks_fenced();
-        merge_one(merge, pool, packets, i, count, now, output);
-        numi_histogram_record(latency, (int64_t)(numi_ticks_fenced() - before));
-    }
+    *now_ns = latency == NULL
+                  ? merge_all(merge, pool, packets, count, *now_ns, gap_ns, output)
+                  : merge_each(merge, pool, packets, count, *now_ns, gap_ns, latency, output);
     uint64_t ticks = numi_ticks_fenced() - begin;
     numi_guard_exit();
-    *now_ns = now;
     return ticks;
 }
 

@@ -27,8 +27,9 @@ struct numi_bench_output {
     uint64_t next;     /* sequence */
 };
 
-/* Pushes placed packets through, `gap_ns` of virtual time apart; the ticks it took. With `latency`
- * each packet is timed by itself, in ticks, the reading included. */
+/* Pushes placed packets through a merge that hands frames over, `gap_ns` of virtual time apart, in
+ * batches; the ticks it took. With `latency` each packet is pushed and timed by itself, in ticks,
+ * the reading included. */
 NUMI_API uint64_t numi_bench_merge(struct numi_merge *merge, struct numi_pool *pool,
                                    const struct numi_bench_packet *packets, uint64_t count,
                                    int64_t *now_ns, int64_t gap_ns, struct numi_histogram *latency,

@@ -21,8 +21,19 @@ static_assert(sizeof((struct numi_copies){0}.last) ==
                   NUMI_DISAGREEMENT_MAX * sizeof(struct numi_disagreement),
               "a place for each");
 
-int numi_copies_open(struct numi_copies *copies, uint32_t count) {
-    *copies = (struct numi_copies){.count = count, .mask = count - 1ull};
+static bool has_crc(void) {
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("sse4.2");
+#else
+    return false;
+#endif
+}
+
+int numi_copies_open(struct numi_copies *copies, uint32_t count, uint32_t line_count) {
+    *copies = (struct numi_copies){.count = count,
+                                   .mask = count - 1ull,
+                                   .line_bits = (1u << line_count) - 1,
+                                   .has_crc = has_crc()};
     if (count == 0)
         return NUMI_OK;
     copies->records = calloc(count, sizeof *copies->records);
@@ -45,16 +56,18 @@ void numi_copies_close(struct numi_copies *copies) {
 
 /* ---- What is known when a record is out. */
 
-static void count_line(struct numi_copies *copies, uint32_t lines, uint32_t line, uint32_t other) {
-    copies->lines[line].missing += (lines >> line & 1) ^ 1;
-    copies->lines[line].rescued += (lines >> line & ~(lines >> other)) & 1;
+/* Whether a line brought what the others did not; where there is one alone, nothing is rescued. */
+static void count_line(struct numi_copies *copies, uint32_t lines, uint32_t line) {
+    uint32_t bit = 1u << line, others = copies->line_bits & ~bit;
+    copies->lines[line].missing += (copies->line_bits & ~lines & bit) != 0;
+    copies->lines[line].rescued += (lines & bit) != 0 && others != 0 && (lines & others) == 0;
 }
 
 void numi_copies_put_out(struct numi_copies *copies, const struct numi_copy *record) {
     if (record->lines == 0)
         return;
-    count_line(copies, record->lines, NUMI_LINE_A, NUMI_LINE_B);
-    count_line(copies, record->lines, NUMI_LINE_B, NUMI_LINE_A);
+    count_line(copies, record->lines, NUMI_LINE_A);
+    count_line(copies, record->lines, NUMI_LINE_B);
     copies->lines[NUMI_LINE_RECOVERY].rescued += record->lines == 1u << NUMI_LINE_RECOVERY;
 }
 

@@ -13,18 +13,31 @@
  * one of a session not heard before, and the one whose run is being decoded. */
 enum { FRAMES_BESIDE = 3 };
 
-enum { AHEAD = 4 }; /* frames whose bytes are on their way before they are looked at */
+enum { GATHERED_MAX = 64 };
 
 struct source {
     struct numi_port *port;
     uint32_t frames[NUMI_FEED_BATCH_MAX];
     uint32_t at;
     uint32_t count;
+    int64_t next_ns; /* arrival of the frame at `at`; INT64_MAX: none is at hand */
+};
+
+/* Packets of all ports in the order of their arrival, and what the merge made of them. */
+struct gathered {
+    uint32_t packet_at;
+    uint32_t packet_count;
+    uint32_t run_at;
+    uint32_t run_count;
+    uint32_t preferred; /* the line that won ties */
+    uint8_t sources[GATHERED_MAX];
+    struct numi_merge_packet packets[GATHERED_MAX];
+    struct numi_merge_run runs[GATHERED_MAX];
 };
 
 /* From the merged output to the books; the back stage's own. */
 struct back {
-    struct numi_merge_run run; /* what of it is not decoded yet */
+    struct numi_merge_run run; /* with stages: the one under way, what of it is not decoded yet */
     bool has_run;
     bool in_session;
     uint32_t event_count;
@@ -48,9 +61,8 @@ struct numi_feed {
     struct numi_recovery *recovery; /* NULL: gaps are told to nobody */
     const struct source *recovered; /* its port's */
     int64_t now_ns;                 /* of the last step */
-    struct numi_merge_run waiting;  /* for room in the ring */
-    bool has_waiting;
     bool is_flushing;
+    struct gathered gathered;
     struct numi_ring *runs;                           /* front to back */
     struct numi_ring *returns;                        /* frames, back to front */
     struct back back NUMI_ALIGNED(NUMI_SHARING_SIZE); /* another thread's, with stages */
@@ -134,7 +146,7 @@ static int open_rings(struct numi_feed *feed) {
 
 static int open_parts(struct numi_feed *feed) {
     struct numi_merge_options merge = feed->options.merge;
-    merge.hands_over = feed->options.staged != 0;
+    merge.hands_over = 1;
     int code = numi_merge_open(&feed->merge, &merge, feed->pool);
     if (code == NUMI_OK)
         code = open_back(&feed->back, &feed->options);
@@ -179,16 +191,19 @@ static void give_run(struct numi_feed *feed, const struct numi_merge_run *run) {
         numi_pool_give(feed->pool, run->frame);
 }
 
-/* Every frame goes back: those taken, those on their way to the back, those held. */
+/* Every frame goes back: those taken, those gathered, those on their way to the back. */
 static void give_all(struct numi_feed *feed) {
+    struct gathered *gathered = &feed->gathered;
     struct numi_merge_run run;
     for (uint32_t i = 0; i < feed->source_count; i++)
         for (struct source *source = &feed->sources[i]; source->at < source->count; source->at++)
             numi_pool_give(feed->pool, source->frames[source->at]);
+    for (uint32_t i = gathered->packet_at; i < gathered->packet_count; i++)
+        numi_pool_give(feed->pool, gathered->packets[i].frame);
+    for (uint32_t i = gathered->run_at; i < gathered->run_count; i++)
+        give_run(feed, &gathered->runs[i]);
     while (feed->runs != NULL && numi_ring_pop_batch(feed->runs, &run, 1) == 1)
         give_run(feed, &run);
-    if (feed->has_waiting)
-        give_run(feed, &feed->waiting);
     if (feed->back.has_run)
         give_run(feed, &feed->back.run);
     give_returned(feed);
@@ -226,11 +241,9 @@ static void begin_session(struct back *back) {
             numi_books_clear(back->books);
     }
     back->in_session = true;
-    back->run.begins_session = false;
 }
 
-static void make_gap(struct back *back) {
-    const struct numi_merge_run *run = &back->run;
+static void make_gap(struct back *back, const struct numi_merge_run *run) {
     back->events[back->event_count++] = (struct numi_event){
         .sequence = run->sequence,
         .order = run->sequence,
@@ -238,19 +251,16 @@ static void make_gap(struct back *back) {
         .kind = NUMI_EVENT_GAP,
         .side = NUMI_SIDE_NONE,
     };
-    back->has_run = false;
 }
 
-static void decode_bare(struct back *back) {
-    const struct numi_merge_run *run = &back->run;
+static void decode_bare(struct back *back, const struct numi_merge_run *run) {
     int count = numi_itch_decode_event(back->decoder, run->bytes, run->size, run->sequence,
                                        run->rx_ns, run->flags, &back->events[back->event_count]);
     back->event_count += (uint32_t)count;
-    back->has_run = false;
 }
 
-static void decode_blocks(struct back *back, uint32_t event_max) {
-    struct numi_merge_run *run = &back->run;
+/* Whether there was room for all. */
+static bool decode_blocks(struct back *back, struct numi_merge_run *run, uint32_t event_max) {
     uint64_t used = 0;
     int count = numi_itch_decode_run(back->decoder, run->bytes, run->size, &used, &run->sequence,
                                      run->rx_ns, run->flags, back->events + back->event_count,
@@ -258,27 +268,28 @@ static void decode_blocks(struct back *back, uint32_t event_max) {
     back->event_count += (uint32_t)count;
     run->bytes += used;
     run->size -= used;
-    back->has_run = run->size > 0;
+    return run->size == 0;
 }
 
-/* Whether all of the run is decoded. Not before a step of its own where it begins a session and
- * events of the one before wait. */
-static bool decode(struct numi_feed *feed) {
+/* Whether all of the run is decoded; what is left of it goes on with the next step. Not before a
+ * step of its own where it begins a session and events of the one before wait. */
+static bool decode(struct numi_feed *feed, struct numi_merge_run *run) {
     struct back *back = &feed->back;
-    if (NUMI_UNLIKELY(back->run.begins_session)) {
+    if (NUMI_UNLIKELY(run->begins_session)) {
         if (back->event_count > 0)
             return false;
         begin_session(back);
+        run->begins_session = false;
     }
-    if (back->event_count == feed->options.event_max)
+    if (NUMI_UNLIKELY(back->event_count == feed->options.event_max))
         return false;
-    if (NUMI_UNLIKELY(back->run.bytes == NULL))
-        make_gap(back);
-    else if (NUMI_UNLIKELY(back->run.is_bare))
-        decode_bare(back);
+    if (NUMI_LIKELY(run->bytes != NULL && !run->is_bare))
+        return decode_blocks(back, run, feed->options.event_max);
+    if (run->bytes == NULL)
+        make_gap(back, run);
     else
-        decode_blocks(back, feed->options.event_max);
-    return !back->has_run;
+        decode_bare(back, run);
+    return true;
 }
 
 /* A new batch of events. */
@@ -294,6 +305,10 @@ static int64_t end_batch(struct back *back, int64_t count) {
 
 /* ---- The front: ports, merge. */
 
+static bool is_gathered(const struct numi_feed *feed) {
+    return feed->gathered.packet_at < feed->gathered.packet_count;
+}
+
 static struct numi_frame *frame_at(const struct numi_feed *feed, const struct source *source,
                                    uint32_t at) {
     return &feed->pool->frames[source->frames[at]];
@@ -307,13 +322,6 @@ static int64_t arrival_of(const struct numi_feed *feed, const struct numi_frame 
     return frame->rx.domain == feed->options.domain ? frame->rx.ns : frame->taken_ns;
 }
 
-static void look_ahead(const struct numi_feed *feed, const struct source *source) {
-    if (source->at + AHEAD >= source->count)
-        return;
-    const struct numi_frame *frame = frame_at(feed, source, source->at + AHEAD);
-    __builtin_prefetch(numi_pool_data(feed->pool, frame));
-}
-
 __attribute__((noinline)) static void record_frames(const struct numi_feed *feed,
                                                     const struct source *source) {
     for (uint32_t i = 0; i < source->count; i++) {
@@ -322,10 +330,14 @@ __attribute__((noinline)) static void record_frames(const struct numi_feed *feed
     }
 }
 
-/* Whether a frame of the source is at hand; where none is, none has arrived. */
-static bool fill_source(struct numi_feed *feed, struct source *source, int64_t now_ns) {
-    if (NUMI_LIKELY(source->at < source->count))
-        return true;
+static void look_at_next(const struct numi_feed *feed, struct source *source) {
+    source->next_ns = source->at < source->count
+                          ? arrival_of(feed, frame_at(feed, source, source->at))
+                          : INT64_MAX;
+}
+
+/* Where the source has no frame at hand then, none has arrived. */
+static void fill_source(struct numi_feed *feed, struct source *source, int64_t now_ns) {
     give_returned(feed); /* the pool's sum has no room for what is on its way home */
     int count = numi_port_poll(source->port, now_ns, source->frames, feed->options.batch);
     source->at = 0;
@@ -334,25 +346,21 @@ static bool fill_source(struct numi_feed *feed, struct source *source, int64_t n
         feed->port_code = count;
     if (NUMI_UNLIKELY(feed->tape != NULL))
         record_frames(feed, source);
-    return count > 0;
+    look_at_next(feed, source);
 }
 
-/* The source whose frame arrived first; NULL where none did. */
-static struct source *earliest(struct numi_feed *feed, int64_t now_ns) {
-    uint32_t preferred = numi_merge_preference(feed->merge)->preferred;
+/* The source whose frame arrived first, the preferred line's where two came at once; NULL where
+ * none did. */
+static struct source *earliest(struct numi_feed *feed, uint32_t preferred) {
     struct source *best = NULL;
-    int64_t best_ns = 0;
     for (uint32_t i = 0; i < feed->source_count; i++) {
         struct source *source = &feed->sources[i];
-        if (!fill_source(feed, source, now_ns))
+        if (source->at == source->count)
             continue;
-        int64_t at_ns = arrival_of(feed, frame_at(feed, source, source->at));
-        bool wins_tie = best != NULL && at_ns == best_ns && best->port->line != preferred &&
-                        source->port->line == preferred;
-        if (best == NULL || at_ns < best_ns || wins_tie) {
+        bool wins_tie = best != NULL && source->next_ns == best->next_ns &&
+                        best->port->line != preferred && source->port->line == preferred;
+        if (best == NULL || source->next_ns < best->next_ns || wins_tie)
             best = source;
-            best_ns = at_ns;
-        }
     }
     return best;
 }
@@ -368,67 +376,149 @@ __attribute__((noinline)) static void heed(struct numi_feed *feed, const struct 
     numi_pool_give(feed->pool, frame->index);
 }
 
-static void push(struct numi_feed *feed, struct source *source) {
-    const struct numi_frame *frame = frame_at(feed, source, source->at);
-    look_ahead(feed, source);
-    source->at++;
-    if (NUMI_UNLIKELY(!is_packet(frame))) {
-        heed(feed, frame);
-        return;
-    }
-    feed->frames++;
-    (void)numi_merge_push(feed->merge,
-                          &(struct numi_merge_packet){
-                              .payload = numi_pool_data(feed->pool, frame),
-                              .size = frame->data_size,
-                              .now_ns = arrival_of(feed, frame),
-                              .rx_ns = frame->rx.ns,
-                              .frame = frame->index,
-                              .flags = (uint16_t)(frame->rx.source | frame->rx.domain << 4),
-                              .line = frame->line,
-                          });
+/* The source's next frame is the next packet. Its bytes are on their way when they are looked at.
+ */
+static void gather_one(struct numi_feed *feed, struct source *source) {
+    struct gathered *gathered = &feed->gathered;
+    const struct numi_frame *frame = frame_at(feed, source, source->at++);
+    const uint8_t *payload = numi_pool_data(feed->pool, frame);
+    __builtin_prefetch(payload);
+    gathered->sources[gathered->packet_count] = (uint8_t)(source - feed->sources);
+    gathered->packets[gathered->packet_count++] = (struct numi_merge_packet){
+        .payload = payload,
+        .size = frame->data_size,
+        .now_ns = source->next_ns,
+        .rx_ns = frame->rx.ns,
+        .frame = frame->index,
+        .flags = (uint16_t)(frame->rx.source | frame->rx.domain << 4),
+        .line = frame->line,
+    };
+    look_at_next(feed, source);
 }
 
-/* Whether the run found room behind. */
+/* Until a source has to be polled again: of one that gave all that had arrived there is nothing
+ * more to be known at this time. A notice stands alone. Returns how many frames were taken. */
+static uint32_t gather(struct numi_feed *feed, int64_t now_ns, uint32_t frame_max) {
+    struct gathered *gathered = &feed->gathered;
+    gathered->packet_at = gathered->packet_count = 0;
+    gathered->preferred = numi_merge_preference(feed->merge)->preferred;
+    for (uint32_t i = 0; i < feed->source_count; i++)
+        if (feed->sources[i].at == feed->sources[i].count)
+            fill_source(feed, &feed->sources[i], now_ns);
+    frame_max = frame_max < GATHERED_MAX ? frame_max : GATHERED_MAX;
+    while (gathered->packet_count < frame_max) {
+        struct source *source = earliest(feed, gathered->preferred);
+        if (source == NULL)
+            break;
+        const struct numi_frame *frame = frame_at(feed, source, source->at);
+        if (NUMI_UNLIKELY(!is_packet(frame))) {
+            if (gathered->packet_count > 0)
+                break;
+            source->at++;
+            look_at_next(feed, source);
+            heed(feed, frame);
+            return 1;
+        }
+        gather_one(feed, source);
+        if (source->at == source->count && source->count == feed->options.batch)
+            break;
+    }
+    return gathered->packet_count;
+}
+
+/* What was gathered by another preference than that of now may be in another order. */
+__attribute__((noinline)) static void ungather(struct numi_feed *feed) {
+    struct gathered *gathered = &feed->gathered;
+    while (gathered->packet_count > gathered->packet_at)
+        feed->sources[gathered->sources[--gathered->packet_count]].at--;
+    for (uint32_t i = 0; i < feed->source_count; i++)
+        look_at_next(feed, &feed->sources[i]);
+}
+
+/* Whether all runs found room behind. */
 static bool emit(struct numi_feed *feed) {
-    if (feed->runs == NULL)
-        return decode(feed);
-    feed->has_waiting = numi_ring_push_batch(feed->runs, &feed->waiting, 1) != 1;
-    feed->ring_full += feed->has_waiting;
-    return !feed->has_waiting;
+    struct gathered *gathered = &feed->gathered;
+    if (feed->runs != NULL) {
+        uint32_t count = gathered->run_count - gathered->run_at;
+        int pushed = numi_ring_push_batch(feed->runs, &gathered->runs[gathered->run_at], count);
+        gathered->run_at += (uint32_t)pushed;
+        feed->ring_full += (uint32_t)pushed < count;
+        return (uint32_t)pushed == count;
+    }
+    for (; gathered->run_at < gathered->run_count; gathered->run_at++) {
+        struct numi_merge_run *run = &gathered->runs[gathered->run_at];
+        if (!decode(feed, run))
+            return false;
+        give_run(feed, run);
+    }
+    return true;
 }
 
 /* Whether all that the merge has to say now found room. */
 static bool drain(struct numi_feed *feed) {
-    struct numi_merge_run *place = feed->runs == NULL ? &feed->back.run : &feed->waiting;
-    bool *has = feed->runs == NULL ? &feed->back.has_run : &feed->has_waiting;
+    struct gathered *gathered = &feed->gathered;
     const struct numi_merge_run *run;
-    if (*has && !emit(feed))
+    if (gathered->run_at < gathered->run_count && !emit(feed))
         return false;
     while (numi_merge_next(feed->merge, &run) == 1) {
-        *place = *run;
-        *has = true;
+        gathered->runs[0] = *run;
+        gathered->run_at = 0;
+        gathered->run_count = 1;
         if (!emit(feed))
             return false;
     }
     return true;
 }
 
+/* Through the merge with what is gathered: as many at once as go straight through it, the one
+ * behind them by itself. Returns how many packets it took; not all where there is no room behind.
+ */
+static uint32_t push(struct numi_feed *feed) {
+    struct gathered *gathered = &feed->gathered;
+    uint32_t before = gathered->packet_at;
+    while (gathered->packet_at < gathered->packet_count) {
+        gathered->run_at = 0;
+        gathered->packet_at += numi_merge_push_many(
+            feed->merge, &gathered->packets[gathered->packet_at],
+            gathered->packet_count - gathered->packet_at, gathered->runs, &gathered->run_count);
+        if (gathered->run_count > 0 && !emit(feed))
+            break;
+        if (numi_merge_preference(feed->merge)->preferred != gathered->preferred)
+            break;
+        if (gathered->packet_at == gathered->packet_count)
+            break;
+        int code = numi_merge_push(feed->merge, &gathered->packets[gathered->packet_at++]);
+        if (code > 0 && !drain(feed))
+            break;
+        if (numi_merge_preference(feed->merge)->preferred != gathered->preferred)
+            break;
+    }
+    return gathered->packet_at - before;
+}
+
 static int64_t run_front(struct numi_feed *feed, int64_t now_ns, uint32_t frame_max) {
+    struct gathered *gathered = &feed->gathered;
     int64_t count = 0;
     while (drain(feed)) {
+        if (is_gathered(feed)) {
+            uint32_t pushed = push(feed);
+            count += pushed;
+            feed->frames += pushed;
+            if (numi_merge_preference(feed->merge)->preferred != gathered->preferred)
+                ungather(feed);
+            continue;
+        }
         if (count == frame_max)
             return count;
-        struct source *source = earliest(feed, now_ns);
-        if (source == NULL) {
-            numi_merge_advance(feed->merge, now_ns);
-            if (feed->is_flushing)
-                numi_merge_flush(feed->merge);
-            drain(feed);
-            break;
-        }
-        push(feed, source);
-        count++;
+        uint32_t taken = gather(feed, now_ns, frame_max - (uint32_t)count);
+        count += taken - gathered->packet_count; /* a notice has been heeded */
+        if (taken > 0)
+            continue;
+        numi_merge_advance(feed->merge, now_ns);
+        if (feed->is_flushing)
+            numi_merge_flush(feed->merge);
+        drain(feed);
+        break;
     }
     return count == 0 && feed->port_code < 0 ? feed->port_code : count;
 }
@@ -436,8 +526,17 @@ static int64_t run_front(struct numi_feed *feed, int64_t now_ns, uint32_t frame_
 /* Whether a step without frames may change something: what the last one left waits, or time does.
  */
 static bool may_change(const struct numi_feed *feed, int64_t now_ns) {
-    bool is_full = feed->runs == NULL ? feed->back.has_run : feed->has_waiting;
+    const struct gathered *gathered = &feed->gathered;
+    bool is_full = gathered->run_at < gathered->run_count || is_gathered(feed);
     return is_full || feed->is_flushing || numi_merge_due(feed->merge) <= now_ns;
+}
+
+static void tell_recovery(const struct numi_feed *feed) {
+    const struct gathered *gathered = &feed->gathered;
+    uint64_t waiting = feed->recovered->count - feed->recovered->at;
+    for (uint32_t i = gathered->packet_at; i < gathered->packet_count; i++)
+        waiting += &feed->sources[gathered->sources[i]] == feed->recovered;
+    numi_recovery_tell(feed->recovery, feed->merge, waiting);
 }
 
 int64_t numi_feed_step_front(struct numi_feed *feed, int64_t now_ns, uint32_t frame_max) {
@@ -446,8 +545,7 @@ int64_t numi_feed_step_front(struct numi_feed *feed, int64_t now_ns, uint32_t fr
     feed->now_ns = now_ns;
     int64_t count = run_front(feed, now_ns, frame_max);
     if (NUMI_UNLIKELY(feed->recovery != NULL))
-        numi_recovery_tell(feed->recovery, feed->merge,
-                           feed->recovered->count - feed->recovered->at);
+        tell_recovery(feed);
     if (NUMI_UNLIKELY(feed->tape != NULL) && (count > 0 || may))
         numi_tape_record_step(feed->tape, now_ns, frame_max, count > 0 ? (uint32_t)count : 0);
     numi_guard_exit();
@@ -461,12 +559,12 @@ int64_t numi_feed_step_back(struct numi_feed *feed) {
     for (;; count++) {
         if (!back->has_run && numi_ring_pop_batch(feed->runs, &back->run, 1) != 1)
             break;
-        struct numi_merge_run run = back->run;
         back->has_run = true;
-        if (!decode(feed))
+        if (!decode(feed, &back->run))
             break;
-        if (run.release)
-            numi_ring_push_batch(feed->returns, &run.frame, 1);
+        back->has_run = false;
+        if (back->run.release)
+            numi_ring_push_batch(feed->returns, &back->run.frame, 1);
     }
     return end_batch(back, count);
 }
@@ -488,7 +586,7 @@ int numi_feed_is_staged(const struct numi_feed *feed) {
 }
 
 int numi_feed_front_waits(const struct numi_feed *feed) {
-    return feed->has_waiting;
+    return feed->gathered.run_at < feed->gathered.run_count || is_gathered(feed);
 }
 
 void numi_feed_record(struct numi_feed *feed, struct numi_tape *tape) {
@@ -522,12 +620,11 @@ int64_t numi_feed_due(struct numi_feed *feed) {
     int64_t due = numi_merge_due(feed->merge);
     for (uint32_t i = 0; i < feed->source_count; i++) {
         struct source *source = &feed->sources[i];
-        int64_t next = source->at < source->count
-                           ? arrival_of(feed, frame_at(feed, source, source->at))
-                           : numi_port_next_ns(source->port);
+        int64_t next =
+            source->at < source->count ? source->next_ns : numi_port_next_ns(source->port);
         due = next < due ? next : due;
     }
-    return due;
+    return is_gathered(feed) ? feed->now_ns : due;
 }
 
 void numi_feed_counts(const struct numi_feed *feed, struct numi_feed_counts *counts) {
@@ -540,6 +637,8 @@ void numi_feed_counts(const struct numi_feed *feed, struct numi_feed_counts *cou
                     decoder->rejects[NUMI_ITCH_BAD_LENGTH],
         .ring_full = feed->ring_full,
     };
+    counts->ledger.frames[NUMI_FRAMES_HELD] +=
+        feed->gathered.packet_count - feed->gathered.packet_at;
     for (uint32_t i = 0; i < feed->source_count; i++) {
         const struct source *source = &feed->sources[i];
         numi_ledger_add(&counts->ledger, &source->port->counts.ledger);

@@ -76,7 +76,7 @@ static int open_parts(struct numi_merge *merge) {
     uint32_t packet_max = options->pending_max == 0 ? 0 : options->pending_max + 1;
     int code = numi_window_open(&merge->window, packet_max);
     if (code == NUMI_OK)
-        code = numi_copies_open(&merge->copies, options->compared);
+        code = numi_copies_open(&merge->copies, options->compared, options->line_count);
     if (code == NUMI_OK)
         code = numi_coverage_bound(&merge->lost, NUMI_MERGE_LOST_MAX);
     return code;
@@ -114,12 +114,6 @@ int numi_merge_open(struct numi_merge **out, const struct numi_merge_options *op
 }
 
 /* ---- Whose the bytes are. */
-
-static inline void free_spent(struct numi_merge *merge) {
-    if (merge->has_spent)
-        give_back(merge, merge->spent_payload, merge->spent_frame);
-    merge->has_spent = false;
-}
 
 /* The run is the last of its packet. */
 static inline void spend(struct numi_merge *merge) {
@@ -197,8 +191,7 @@ int64_t numi_merge_due(const struct numi_merge *merge) {
     return least(least(gap_due(merge), far_due(merge)), next_alarm(merge));
 }
 
-/* All that was due at `due_ns` or before, but gaps: those are the output's. */
-__attribute__((noinline)) static void raise_alarms(struct numi_merge *merge) {
+void numi_merge_raise_alarms(struct numi_merge *merge) {
     if (merge->began_ns == INT64_MIN)
         merge->began_ns = merge->now_ns;
     if (merge->preference.due_ns <= merge->due_ns)
@@ -211,9 +204,11 @@ __attribute__((noinline)) static void raise_alarms(struct numi_merge *merge) {
     merge->alarm_ns = next_alarm(merge);
 }
 
-static inline bool has_due(const struct numi_merge *merge) {
-    if (NUMI_LIKELY((merge->window.gap_count | merge->far.count) == 0))
-        return false;
+void numi_merge_look_at_alarms(struct numi_merge *merge) {
+    merge->alarm_ns = next_alarm(merge);
+}
+
+bool numi_merge_has_due(const struct numi_merge *merge) {
     return gap_due(merge) <= merge->due_ns || far_due(merge) <= merge->due_ns;
 }
 
@@ -221,123 +216,7 @@ void numi_merge_advance(struct numi_merge *merge, int64_t now_ns) {
     merge->now_ns = now_ns > merge->now_ns ? now_ns : merge->now_ns;
     merge->due_ns = merge->now_ns;
     if (merge->began_ns != INT64_MIN && merge->alarm_ns <= merge->due_ns)
-        raise_alarms(merge);
-}
-
-/* ---- Push. */
-
-static inline int64_t note_time(struct numi_merge *merge, const struct numi_merge_packet *packet) {
-    int64_t now_ns = packet->now_ns < merge->now_ns ? merge->now_ns : packet->now_ns;
-    merge->now_ns = now_ns;
-    merge->due_ns = now_ns - 1;
-    if (NUMI_UNLIKELY(merge->alarm_ns < now_ns))
-        raise_alarms(merge);
-    if (packet->line > NUMI_LINE_B)
-        return now_ns;
-    struct numi_line_state *state = &merge->counts.lines[packet->line];
-    state->last_ns = now_ns;
-    if (NUMI_UNLIKELY(state->is_silent)) {
-        state->is_silent = false;
-        merge->alarm_ns = next_alarm(merge);
-    }
-    return now_ns;
-}
-
-/* Whether there may be something to hand out; most packets leave nothing behind. */
-static inline int has_more(const struct numi_merge *merge) {
-    const struct numi_window *window = &merge->window;
-    uint64_t waits =
-        window->ready.first | window->gap_count | merge->far.count | merge->expected_count;
-    bool kept = merge->is_waiting | merge->has_candidate;
-    return (waits != 0) | merge->has_run | kept;
-}
-
-/* ---- The plain way: a packet of the session by MoldUDP64, nothing waiting, which goes on where
- * the output stands or is old in whole. All the rest is numi_merge_take's; it says the same of
- * these. */
-
-static inline void note_plain(struct numi_merge *merge, const struct arrival *arrival,
-                              bool is_fresh) {
-    const uint8_t *at = arrival->packet->payload + NUMI_MOLD_HEADER_SIZE;
-    uint64_t sequence = arrival->sequence;
-    if (NUMI_UNLIKELY(merge->copies.count == 0))
-        return;
-    for (uint32_t left = arrival->message_count; left > 0; left--, sequence++) {
-        uint16_t size;
-        const uint8_t *message = numi_mold_next(&at, &size);
-        note_copy(merge, arrival, sequence, message, size, is_fresh);
-    }
-}
-
-static inline void pass_plain(struct numi_merge *merge, const struct arrival *arrival,
-                              uint64_t end) {
-    const struct numi_merge_packet *packet = arrival->packet;
-    struct numi_merge_run *run = &merge->run;
-    note_plain(merge, arrival, true);
-    run->bytes = packet->payload + NUMI_MOLD_HEADER_SIZE;
-    run->size = packet->size - NUMI_MOLD_HEADER_SIZE;
-    run->sequence = arrival->sequence;
-    run->count = arrival->message_count;
-    run->rx_ns = packet->rx_ns;
-    run->frame = packet->frame;
-    run->flags = packet->flags;
-    run->line = packet->line;
-    run->is_bare = run->release = false;
-    merge->has_run = true;
-    merge->spends = arrival->is_ours;
-    merge->spent_payload = packet->payload;
-    merge->spent_frame = packet->frame;
-    merge->window.next = merge->window.top = end;
-    merge->copies.lines[packet->line].first += arrival->message_count;
-    merge->counts.ledger.frames[NUMI_FRAMES_DELIVERED]++;
-    merge->counts.ledger.messages[NUMI_MESSAGES_NEW] += arrival->message_count;
-    merge->advanced_ns = arrival->now_ns;
-    numi_merge_prefer(merge, packet->line, arrival->now_ns);
-}
-
-/* Whether it was one of these. */
-static inline bool take_plain(struct numi_merge *merge, const struct arrival *arrival) {
-    const struct numi_window *window = &merge->window;
-    uint64_t begin = arrival->sequence, end = begin + arrival->message_count;
-    bool is_plain = merge->is_plain & (arrival->message_count > 0) & !has_more(merge);
-    bool is_next = begin == window->next, is_old = (end <= window->next) & (begin >= merge->whole);
-    if (!(is_plain && (is_next || is_old)) || !same_session(merge->session, arrival->session))
-        return false;
-    note_line(merge, arrival);
-    if (is_next) {
-        pass_plain(merge, arrival, end);
-        return true;
-    }
-    note_plain(merge, arrival, false);
-    drop(merge, arrival);
-    merge->counts.ledger.frames[NUMI_FRAMES_DUPLICATE]++;
-    merge->counts.ledger.messages[NUMI_MESSAGES_DUPLICATE] += arrival->message_count;
-    return true;
-}
-
-int numi_merge_push(struct numi_merge *merge, const struct numi_merge_packet *packet) {
-    NUMI_CHECK(packet->line < NUMI_LINE_COUNT && !merge->has_run && !merge->is_waiting);
-    free_spent(merge);
-    struct arrival arrival = {
-        .packet = packet, .now_ns = note_time(merge, packet), .is_ours = merge->pool != NULL};
-    merge->is_ending = false;
-    int reason = numi_merge_parse(merge, &arrival);
-    merge->counts.mold_reasons[reason]++;
-    if (NUMI_UNLIKELY(reason != NUMI_MOLD_OK)) {
-        drop(merge, &arrival);
-        merge->counts.ledger.frames[NUMI_FRAMES_MALFORMED]++;
-        return has_more(merge);
-    }
-    merge->counts.ledger.messages[NUMI_MESSAGES_CARRIED] += arrival.message_count;
-    if (NUMI_LIKELY(take_plain(merge, &arrival)))
-        return merge->has_run ? NUMI_MERGE_ONE : 0;
-    if (NUMI_UNLIKELY(has_due(merge))) {
-        put_aside(&merge->waiting, &arrival);
-        merge->is_waiting = true;
-        return 1;
-    }
-    int code = numi_merge_take(merge, &arrival);
-    return code < 0 ? code : has_more(merge);
+        numi_merge_raise_alarms(merge);
 }
 
 /* ---- The output. */

@@ -1,6 +1,7 @@
 /* The parts of the merge (feed/merge.h), for those who make them up:
  *
- *   merge.c           open, push, time, the output
+ *   merge.c           open, time, the output
+ *   merge_push.c      packets come in; most of them go the plain way
  *   merge_take.c      what becomes of a packet of the session
  *   merge_session.c   which packets are, and what is known of a session beforehand */
 #ifndef NUMI_FEED_MERGE_PRIVATE_H
@@ -129,28 +130,17 @@ static inline bool is_bare(const struct numi_merge *merge) {
 }
 
 /* What a line brings, whatever becomes of it. */
-static inline void note_line(struct numi_merge *merge, const struct arrival *arrival) {
-    uint32_t line = arrival->packet->line, count = arrival->message_count;
-    uint64_t end = arrival->sequence + count;
+static inline void note_line(struct numi_merge *merge, uint32_t line, uint64_t sequence,
+                             uint32_t count) {
+    uint64_t end = sequence + count;
     struct numi_line_counts *counts = &merge->copies.lines[line];
     counts->packets += count > 0;
     counts->messages += count;
-    if (NUMI_UNLIKELY(arrival->sequence < merge->tops[line])) {
+    if (NUMI_UNLIKELY(sequence < merge->tops[line])) {
         counts->late += count > 0;
         end = end > merge->tops[line] ? end : merge->tops[line];
     }
     merge->tops[line] = end;
-}
-
-/* One of its messages into the records of copies. */
-static inline void note_copy(struct numi_merge *merge, const struct arrival *arrival,
-                             uint64_t sequence, const uint8_t *message, uint32_t size,
-                             bool is_fresh) {
-    uint32_t line = arrival->packet->line;
-    if (is_fresh)
-        numi_copies_first(&merge->copies, sequence, message, size, line, arrival->now_ns);
-    else
-        numi_copies_again(&merge->copies, sequence, message, size, line, arrival->now_ns);
 }
 
 /* A packet of a line made the output advance; a streak may have to wait for the end of a dwell. */
@@ -161,6 +151,30 @@ static inline void numi_merge_prefer(struct numi_merge *merge, uint32_t line, in
     if (NUMI_UNLIKELY(merge->preference.due_ns < merge->alarm_ns))
         merge->alarm_ns = merge->preference.due_ns;
 }
+
+/* Whether there may be something to hand out; most packets leave nothing behind. */
+static inline int has_more(const struct numi_merge *merge) {
+    const struct numi_window *window = &merge->window;
+    uint64_t waits =
+        window->ready.first | window->gap_count | merge->far.count | merge->expected_count;
+    bool kept = merge->is_waiting | merge->has_candidate;
+    return (waits != 0) | merge->has_run | kept;
+}
+
+static inline void free_spent(struct numi_merge *merge) {
+    if (merge->has_spent)
+        give_back(merge, merge->spent_payload, merge->spent_frame);
+    merge->has_spent = false;
+}
+
+/* All that was due at `due_ns` or before, but gaps: those are the output's. */
+__attribute__((cold)) void numi_merge_raise_alarms(struct numi_merge *merge);
+
+/* Alarms may be due earlier from now on. */
+__attribute__((cold)) void numi_merge_look_at_alarms(struct numi_merge *merge);
+
+/* Whether a gap, or a jump, is due. */
+bool numi_merge_has_due(const struct numi_merge *merge);
 
 /* The bytes of the run's messages, in a packet that begins with `first`. */
 void numi_merge_fill_bytes(const struct numi_merge *merge, const uint8_t *payload, uint64_t size,

@@ -78,6 +78,15 @@ static bool is_fresh(const struct numi_merge *merge, uint64_t sequence, uint64_t
     return sequence >= wanted && numi_window_lacks(&merge->window, sequence, sequence + 1);
 }
 
+static void note_copy(struct numi_merge *merge, const struct arrival *arrival, uint64_t sequence,
+                      const uint8_t *message, uint32_t size, bool is_fresh) {
+    uint32_t line = arrival->packet->line;
+    if (is_fresh)
+        numi_copies_first(&merge->copies, sequence, message, size, line, arrival->now_ns);
+    else
+        numi_copies_again(&merge->copies, sequence, message, size, line, arrival->now_ns);
+}
+
 /* All messages of a packet below `end`, before they are taken. */
 static void note_copies(struct numi_merge *merge, const struct arrival *arrival, uint64_t end) {
     const struct numi_merge_packet *packet = arrival->packet;
@@ -307,7 +316,7 @@ static void take_control(struct numi_merge *merge, const struct arrival *arrival
 }
 
 int numi_merge_take_in_session(struct numi_merge *merge, struct arrival *arrival) {
-    note_line(merge, arrival);
+    note_line(merge, arrival->packet->line, arrival->sequence, arrival->message_count);
     if (arrival->message_count == 0) {
         take_control(merge, arrival);
         return NUMI_OK;

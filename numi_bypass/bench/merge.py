@@ -45,13 +45,17 @@ def _packets(first: int, loss: float, reorder: float, rng: np.random.Generator) 
     return np.concatenate([rows for rows, _ in lines])[order]
 
 
+class _Merge(Merge):
+    _HANDS_OVER = True
+
+
 class _Bench:
     """A pool, a merge, and what came out."""
 
     def __init__(self, size: int, seed: int) -> None:
         self.size = size
         self.pool = Pool(_POOL, 2048)
-        self.merge = Merge(pool=self.pool, gap_timeout_ns=100_000, window=65536, pending_max=4096, silence_ns=None)
+        self.merge = _Merge(pool=self.pool, gap_timeout_ns=100_000, window=65536, pending_max=4096, silence_ns=None)
         self.output = ffi.new("struct numi_bench_output *")
         self.output.next = 1
         self.rng = np.random.default_rng(seed)

@@ -527,9 +527,10 @@ class Merge:
             self.disagreements.append((sequence, packet.line, record.first_line))
 
     def _put_out(self, record: Copy) -> None:
-        for line, other in ((A, B), (B, A)):
-            self.lines[line]["missing"] += line not in record.lines
-            self.lines[line]["rescued"] += line in record.lines and other not in record.lines
+        for line in (A, B):
+            others = set(range(self.options.lines)) - {line}
+            self.lines[line]["missing"] += line < self.options.lines and line not in record.lines
+            self.lines[line]["rescued"] += line in record.lines and bool(others) and not others & record.lines
         self.lines[RECOVERY]["rescued"] += record.lines == {RECOVERY}
 
     def settle(self) -> None:

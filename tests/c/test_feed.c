@@ -219,7 +219,9 @@ TEST(recovery_fills_gaps_from_a_thread_of_its_own) {
                                             {step_server, &self, NUMI_RUN_ANY_CPU}};
     struct numi_clock *clock;
     NEED(numi_clock_open(&clock, 0) == NUMI_OK);
-    const struct numi_run_time time = {.clock = clock, .domain = NUMI_DOMAIN_MONO};
+    const struct numi_run_time time = {.clock = clock,
+                                       .ns = END_NS - numi_clock_now(clock, NUMI_DOMAIN_MONO),
+                                       .domain = NUMI_DOMAIN_MONO};
     NEED(numi_run_open(&run, stages, 2, &time) == NUMI_OK);
     EXPECT_EQ(numi_run_wait(run, 60000000000), 1);
     numi_run_close(run);
