@@ -23,6 +23,7 @@ from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, whole
 from numi_bypass._handle import Turn
 from numi_bypass.book import Books
 from numi_bypass.clock import DOMAINS, Clock
+from numi_bypass.directory import Directory
 from numi_bypass.layout import dtype_of
 from numi_bypass.ledger import Ledger, PoolLedger
 from numi_bypass.merging import LINES, Line, MergeView, merge_options
@@ -387,11 +388,8 @@ class Feed(MergeView):
 
     def books(self) -> Books:
         """A copy of the books as they are now, named by the session's instruments."""
-        decoder = lib.numi_feed_decoder(self._open_feed)
-        count = int(decoder.instrument_count)
-        symbols = np.frombuffer(ffi.buffer(decoder.symbol_of, 8 * count), "S8").copy()
-        locates = np.frombuffer(ffi.buffer(decoder.locate_of, 2 * count), np.uint16).copy()
-        return Books._copied(lib.numi_feed_books(self._open_feed), np.strings.rstrip(symbols, b" "), locates)
+        directory = Directory.of(lib.numi_feed_decoder(self._open_feed))
+        return Books._copied(lib.numi_feed_books(self._open_feed), directory)
 
 
 class TapeFeed(Feed):

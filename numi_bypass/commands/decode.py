@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from numi_bypass import errors, reading
 from numi_bypass.book import unknown_symbols
 from numi_bypass.cli import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, warn
+from numi_bypass.directory import Directory
 from numi_bypass.options import day, whole
 from numi_bypass.progress import Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from numi_bypass.tables import Columns, TableWriter
+    from numi_bypass.tables import Columns, Rows, TableWriter
 
 Piece = dict[str, NDArray[Any]]
 """Rows by type letter; events are under the empty letter."""
@@ -60,9 +61,10 @@ class Selection:
         self._known: dict[str, None] = {}
         self.left: int | None = options.limit
 
-    def meet(self, source: reading.Source) -> None:
-        """Keeps what the instruments of a file are called."""
-        self._known |= dict.fromkeys(symbol.decode("ascii", "replace") for symbol in source.symbols.tolist() if symbol)
+    def meet(self, directory: Directory) -> None:
+        """Keeps what the instruments of a session are called."""
+        names = directory.symbols.tolist()
+        self._known |= dict.fromkeys(symbol.decode("ascii", "replace") for symbol in names if symbol)
 
     def require(self) -> None:
         """An error for symbols that no message names, when all files have been read to their ends."""
@@ -71,24 +73,24 @@ class Selection:
         if unknown and self.left != 0:
             raise CommandError(f"--symbol {' '.join(unknown)}: {unknown_symbols(unknown, self._known)}")
 
-    def _instruments(self, source: reading.Source) -> NDArray[np.bool_]:
+    def _instruments(self, directory: Directory) -> NDArray[np.bool_]:
         """Whether each instrument is wanted; the last place is for messages of none."""
         assert self._symbols is not None
-        return np.append(np.isin(source.symbols, self._symbols), False)
+        return np.append(np.isin(directory.symbols, self._symbols), False)
 
-    def events(self, source: reading.Source, rows: NDArray[Any]) -> NDArray[Any]:
+    def events(self, directory: Directory, rows: NDArray[Any]) -> NDArray[Any]:
         """The wanted ones of a batch."""
         keep = np.ones(len(rows), bool)
         if self._types is not None:
             keep &= np.isin(rows["kind"], [ord(letter) for letter in self._types])
         if self._symbols is not None:
-            keep &= self._instruments(source)[rows["instrument"]]
+            keep &= self._instruments(directory)[rows["instrument"]]
         return self._limited(rows[keep] if not keep.all() else rows)
 
-    def records(self, source: reading.Source, piece: Piece) -> Piece:
+    def records(self, directory: Directory, piece: Piece) -> Piece:
         """The wanted ones of a piece."""
         chosen: Piece = {}
-        wanted = None if self._symbols is None else self._instruments(source)[source.instrument_of_locate()]
+        wanted = None if self._symbols is None else self._instruments(directory)[directory.instrument_of_locate()]
         for letter, rows in piece.items():
             if self._types is not None and letter not in self._types:
                 continue
@@ -120,18 +122,22 @@ class Selection:
         return {letter: rows[kept] for (letter, rows), kept in chosen if kept.any()}
 
 
-def _pieces(source: Source, selection: Selection, progress: Progress) -> Iterator[Piece]:
-    """The wanted rows, piece after piece."""
-    seen = 0
+def _pieces(source: Source, selection: Selection, progress: Progress) -> Iterator[tuple[Directory, Piece]]:
+    """The wanted rows, piece after piece, each with the instruments of its session."""
+    seen, known = 0, source.directory()
     for part in source:
+        directory = source.directory()
+        if directory.session != known.session:
+            selection.meet(known)
+        known = directory
         if isinstance(part, dict):
             seen += sum(map(len, part.values()))
-            piece = selection.records(source, part)
+            piece = selection.records(directory, part)
         else:
             seen += len(part)
-            piece = {"": selection.events(source, part)}
+            piece = {"": selection.events(directory, part)}
         progress.show(seen, source.progress)
-        yield piece
+        yield directory, piece
         if selection.left == 0:
             return
 
@@ -159,33 +165,33 @@ class Output:
 
         return TableWriter(path)
 
-    def take(self, source: reading.Source, piece: Piece) -> None:
+    def take(self, directory: Directory, piece: Piece, of_file: date | None) -> None:
         """Write the rows of a piece. The first one settles whether there is a day."""
         from numi_bypass import tables
 
-        self._day = self._day if self._begun else self._day or source.day
+        self._day = self._day if self._begun else self._day or of_file
         self._begun = True
         if not self._raw:
             self._columns = self._columns or tables.Columns()
-            for rows in self._columns.add(piece[""]):
-                self._put("events", tables.events_batch(source, rows, self._day))
+            self._put_events(self._columns.add(directory, piece[""]))
             return
-        by_type = {letter: tables.raw_table(source, letter, rows, self._day) for letter, rows in piece.items()}
+        by_type = {letter: tables.raw_table(directory, letter, rows, self._day) for letter, rows in piece.items()}
         if self._folder is not None:
             for letter, table in by_type.items():
                 self._put(letter, table)
         elif by_type:
             self._put("", tables.union_table(by_type, tables.union_schema(self._day)))
 
-    def flush(self, source: reading.Source) -> None:
+    def flush(self) -> None:
         """The events of a file that fill no row group."""
+        if self._columns is not None:
+            self._put_events(self._columns.rest())
+
+    def _put_events(self, groups: "Iterable[tuple[Directory, Rows]]") -> None:
         from numi_bypass import tables
 
-        if self._columns is None:
-            return
-        rest = self._columns.rest()
-        if len(rest["kind"]):
-            self._put("events", tables.events_batch(source, rest, self._day))
+        for directory, rows in groups:
+            self._put("events", tables.events_batch(directory, rows, self._day))
 
     def _put(self, name: str, table: "pa.Table") -> None:
         if self._folder is not None:
@@ -226,15 +232,15 @@ def _decode(path: str, options: argparse.Namespace, selection: Selection, output
     by_type: Counter[str] = Counter()
     failure = None
     try:
-        for piece in _pieces(source, selection, progress):
+        for directory, piece in _pieces(source, selection, progress):
             by_type.update(_count(piece))
-            output.take(source, piece)
+            output.take(directory, piece, source.day)
     except errors.CorruptError as error:
         failure = error.detail
     finally:
         progress.end()
-    output.flush(source)
-    selection.meet(source)
+    output.flush()
+    selection.meet(source.directory())
     warn(options, source.warnings())
     return {
         "file": path,
