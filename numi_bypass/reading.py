@@ -188,11 +188,15 @@ class Source(Handle):
     def warnings(self) -> list[str]:
         """What of the files was left out although nothing in them contradicts itself, a line each."""
         lines, undecodable = self.truncated(), self.undecodable()
+        names = ", ".join(_file_of(capture) for capture in self._captures())
         if undecodable:
-            names = ", ".join(_file_of(capture) for capture in self._captures())
             reasons = " ".join(f"{reason}={n}" for reason, n in undecodable.items())
             first = int(lib.numi_reader_counts(self._reader).first_rejected)
             lines.append(f"{names}: undecodable messages are left out: {reasons}; the first is message {first}")
+        stale = self.ledger.messages["stale"]
+        if stale:
+            said = f"{stale} messages came when their session was over, and are left out"
+            lines.append(f"{names}: {said}; where a capture holds several feeds, take them apart first")
         return lines
 
     def _captures(self) -> list[CData]:

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numi_bypass import errors, reading
+from numi_bypass._ffi import lib
 from numi_bypass.book import unknown_symbols
 from numi_bypass.cli import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, warn
+from numi_bypass.commands import told
 from numi_bypass.directory import Directory
 from numi_bypass.options import day, whole
 from numi_bypass.progress import Progress
@@ -42,7 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which files, which rows, and where to."""
     scale = reading.PRICE_SCALE
     parser.epilog = f"Prices are the wire's integers: 1e-{scale} dollars, those of MWCB levels (V) 1e-{2 * scale}."
-    parser.add_argument("files", nargs="+", metavar="FILE", help="pcap, pcapng or bare ITCH; plain, gzip or zstd")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="pcap, pcapng or bare ITCH, plain, gzip or zstd; of two, the second is the other line of the feed",
+    )
+    parser.add_argument(
+        "--no-merge",
+        action="store_true",
+        help="each file for itself, nothing left out, any number of them, one after another; without it every message "
+        "comes once and in order",
+    )
     parser.add_argument("--schema", choices=["raw", "events"], default="raw", help="every field, or the 64-byte events")
     parser.add_argument("--out", help="a folder (one Parquet file a type), or a name in .parquet, .csv or .jsonl")
     parser.add_argument("--type", type=_types, help="only these types, as A,F")
@@ -79,8 +92,8 @@ class Selection:
         return np.append(np.isin(directory.symbols, self._symbols), False)
 
     def events(self, directory: Directory, rows: NDArray[Any]) -> NDArray[Any]:
-        """The wanted ones of a batch."""
-        keep = np.ones(len(rows), bool)
+        """The wanted ones of a batch; a declared gap is no row."""
+        keep = rows["kind"] != int(lib.NUMI_EVENT_GAP)
         if self._types is not None:
             keep &= np.isin(rows["kind"], [ord(letter) for letter in self._types])
         if self._symbols is not None:
@@ -221,13 +234,18 @@ class Output:
             writer.close(empty)
 
 
-def _open(path: str, options: argparse.Namespace) -> Source:
-    return reading.Events(path) if options.schema == "events" else reading.RawReader(path)
+def _open(paths: list[str], options: argparse.Namespace) -> Source:
+    kind = reading.Events if options.schema == "events" else reading.RawReader
+    try:
+        return kind(paths[0], other=paths[1] if len(paths) > 1 else None, merge=not options.no_merge)
+    except errors.ArgumentError as error:
+        remedy = "; --no-merge reads files one after another" if len(paths) > 1 else ""
+        raise CommandError(f"{error.detail}{remedy}", EXIT_USAGE) from None
 
 
-def _decode(path: str, options: argparse.Namespace, selection: Selection, output: Output) -> dict[str, Any]:
-    """One file to the output; what was in it."""
-    source = _open(path, options)
+def _decode(paths: list[str], options: argparse.Namespace, selection: Selection, output: Output) -> dict[str, Any]:
+    """One file or the two lines of a feed to the output; what was in it."""
+    source = _open(paths, options)
     progress = Progress()
     by_type: Counter[str] = Counter()
     failure = None
@@ -242,10 +260,13 @@ def _decode(path: str, options: argparse.Namespace, selection: Selection, output
     output.flush()
     selection.meet(source.directory())
     warn(options, source.warnings())
+    if source.gaps and not options.json:
+        warn(options, [f"{', '.join(paths)}: {told.missing(source.gaps)}"])
     return {
-        "file": path,
+        **dict(zip(("file", "other"), paths, strict=False)),
         "rows": sum(by_type.values()),
         "by_type": dict(sorted(by_type.items())),
+        **({} if options.no_merge else {"gaps": source.gaps}),
         "counts": source.counts(),
         "ledger": {"frames": source.ledger.frames, "messages": source.ledger.messages},
         **({"error": failure} if failure else {}),
@@ -255,24 +276,27 @@ def _decode(path: str, options: argparse.Namespace, selection: Selection, output
 def _count(piece: Piece) -> dict[str, int]:
     if "" not in piece:
         return {letter: len(rows) for letter, rows in piece.items()}
-    numbers = np.bincount(piece[""]["kind"], minlength=1)
-    return {chr(kind): int(numbers[kind]) for kind in numbers.nonzero()[0]}
+    return told.kinds_of(piece[""]["kind"])
 
 
 def _check(options: argparse.Namespace) -> None:
     """Before a file is read or written."""
     if options.files.count("-") > 1:
         raise CommandError("- and -: stdin can be named once", EXIT_USAGE)
+    if len(options.files) > 2 and not options.no_merge:
+        allowed = "allowed one, or the two lines of a feed; --no-merge reads any number, one after another"
+        raise CommandError(f"{len(options.files)} files: {allowed}", EXIT_USAGE)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Decode each file in turn."""
+    """Decode what is merged together, or each file in turn."""
     _check(options)
+    readings = [[path] for path in options.files] if options.no_merge else [options.files]
     selection, output = Selection(options), Output(options)
     files = []
     try:
-        for path in options.files:
-            files.append(_decode(path, options, selection, output))
+        for paths in readings:
+            files.append(_decode(paths, options, selection, output))
     finally:
         output.close()
     failures = [str(one["error"]) for one in files if "error" in one]
