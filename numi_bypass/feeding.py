@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, whole
+from numi_bypass._ffi import CData, checked, ffi, flag, lib, path_bytes, refused, whole
 from numi_bypass._handle import Turn
 from numi_bypass.book import Books
 from numi_bypass.clock import DOMAINS, Clock
@@ -189,8 +189,9 @@ class Feed(MergeView):
         options = ffi.new("struct numi_feed_options *")
         lib.numi_feed_defaults(options)
         merge_options(options.merge, **merge)
-        options.books.consume_trades = bool(consume_trades)
-        options.keeps_books, options.hashes = bool(books), bool(hashes)
+        options.books.consume_trades = consume_trades = flag("consume_trades", consume_trades)
+        options.keeps_books = books = flag("books", books)
+        options.hashes = hashes = flag("hashes", hashes)
         options.batch = whole("batch", batch, 1, int(lib.NUMI_FEED_BATCH_MAX))
         options.event_max = whole("events_max", events_max, 1, 1 << 24)
         options.staged = whole("staged", staged, 0, int(lib.NUMI_FEED_RING_MAX))
@@ -388,6 +389,8 @@ class Feed(MergeView):
 
     def books(self) -> Books:
         """A copy of the books as they are now, named by the session's instruments."""
+        if not self.keeps_books:
+            raise refused("the feed keeps no books: allowed of one with books=True")
         directory = Directory.of(lib.numi_feed_decoder(self._open_feed))
         return Books._copied(lib.numi_feed_books(self._open_feed), directory)
 
