@@ -101,6 +101,12 @@ def test_gaps_are_told_whatever_rows_are_asked_for(lines: list[Path]) -> None:
     assert len(one(many)[0]["gaps"]) == 19
 
 
+@SCHEMAS
+def test_gaps_beyond_the_last_row_are_not_told(lines: list[Path], schema: str) -> None:
+    for limit, gaps in ((0, []), (2, []), (3, [[3, 4]]), (4, [[3, 4]]), (5, [[3, 4], [7, 7]]), (9, [[3, 4], [7, 7]])):
+        assert one(lines[0], "--schema", schema, "--limit", limit)[0]["gaps"] == gaps
+
+
 def test_a_line_that_contradicts_itself_ends_and_the_other_goes_on(lines: list[Path]) -> None:
     lines[0].write_bytes(lines[0].read_bytes() + b"\xff" * 16)
     run = numi("decode", *lines)

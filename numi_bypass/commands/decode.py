@@ -136,8 +136,8 @@ class Selection:
 
 
 def _pieces(source: Source, selection: Selection, progress: Progress) -> Iterator[tuple[Directory, Piece]]:
-    """The wanted rows, piece after piece, each with the instruments of its session."""
-    seen, known = 0, source.directory()
+    """The wanted rows, piece after piece, each with the instruments of its session; gaps as far as they reach."""
+    seen, gaps, known = 0, 0, source.directory()
     for part in source:
         directory = source.directory()
         if directory.session != known.session:
@@ -152,7 +152,10 @@ def _pieces(source: Source, selection: Selection, progress: Progress) -> Iterato
         progress.show(seen, source.progress)
         yield directory, piece
         if selection.left == 0:
+            last = max((int(rows["sequence"][-1]) for rows in piece.values() if len(rows)), default=0)
+            source.gaps[gaps:] = [gap for gap in source.gaps[gaps:] if gap[0] < last]
             return
+        gaps = len(source.gaps)
 
 
 class Output:
