@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from numi_bypass import errors
 from numi_bypass._ffi import CData, checked, ffi, flag, lib, shortened, text, whole
 from numi_bypass._handle import Handle, Turn
+from numi_bypass.directory import Directory
 from numi_bypass.layout import dtype_of
 
 Side = Literal[0, 1, "bid", "ask"]
@@ -231,14 +232,14 @@ class Books(Handle):
         return books
 
     @classmethod
-    def _copied(cls, source: CData, symbols: NDArray[Any], wire_ids: NDArray[Any]) -> "Books":
+    def _copied(cls, source: CData, directory: Directory) -> "Books":
         """Books of the core's that somebody else owns, in memory of their own."""
         out, books = ffi.new("struct numi_books **"), cls.__new__(cls)
         checked(lib.numi_books_copy(out, source))
         options = ffi.new("struct numi_books_options *")
         lib.numi_books_defaults(options)
         books._own(out[0], options)
-        books.name(symbols.tolist(), wire_ids)
+        books.name(directory.symbols.tolist(), directory.locates)
         return books
 
     def _orders_of(self, instrument: int) -> NDArray[Any]:

@@ -20,7 +20,7 @@ EXIT_INTERRUPTED = 130
 COMMANDS = {
     "bench": "run benchmark scenarios: all of them, or one by name",
     "book": "the order books of a capture or of the two lines of a feed, at its end or at any moment",
-    "decode": "files of exchange traffic as rows, Parquet, CSV or JSON lines",
+    "decode": "a capture or the two lines of a feed as rows, Parquet, CSV or JSON lines",
     "features": "what this build and this machine can do, and why not",
     "lines": "the two lines of a feed beside each other: loss, duplicates, order, skew, and what each rescued",
     "make": "synthetic traffic: a trading day, bare or on two lines with faults",

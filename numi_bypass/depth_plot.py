@@ -2,44 +2,35 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from numi_bypass import pictures
 from numi_bypass.book import Book
-from numi_bypass.cli import EXIT_IMPOSSIBLE, EXIT_USAGE, CommandError
+from numi_bypass.cli import EXIT_USAGE, CommandError
 from numi_bypass.reading import PRICE_SCALE
 
-try:
+if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
-    from matplotlib.ticker import StrMethodFormatter
-except ImportError as error:
-    raise CommandError("matplotlib is missing: pip install 'numi-bypass[plot]'", EXIT_IMPOSSIBLE) from error
 
 AXES_MAX = 12
-_ENDINGS = (".png", ".svg", ".pdf")
 _BID, _ASK, _INK = "#2a7f62", "#c0504d", "#333333"
 
 
 def check(path: Path, chosen: int) -> None:
     """Refuses before a long file is read what could not be drawn after it."""
-    if path.suffix not in _ENDINGS:
-        raise CommandError(f"--plot {path}: allowed a name that ends in {', '.join(_ENDINGS)}", EXIT_USAGE)
+    pictures.check(path)
     if chosen > AXES_MAX:
         raise CommandError(f"--plot: {chosen} symbols: allowed at most {AXES_MAX}", EXIT_USAGE)
-    if not path.parent.is_dir():
-        raise CommandError(f"--plot {path}: there is no folder {path.parent}")
 
 
 def _prices(levels: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(levels["price"] / 10.0**PRICE_SCALE)
 
 
-def _draw_side(axes: Axes, levels: NDArray[Any], edge: float, colour: str) -> None:
+def _draw_side(axes: "Axes", levels: NDArray[Any], edge: float, colour: str) -> None:
     """Stairs from nothing at the best price to all of it at the edge of the picture."""
     prices = _prices(levels)
     # As floats: a sum of whole numbers could wrap.
@@ -49,7 +40,7 @@ def _draw_side(axes: Axes, levels: NDArray[Any], edge: float, colour: str) -> No
     axes.fill_between(x, y, step="post", color=colour, alpha=0.18, linewidth=0)
 
 
-def _draw_book(axes: Axes, book: Book, depth: int) -> None:
+def _draw_book(axes: "Axes", book: Book, depth: int) -> None:
     bids, asks = book.top(depth)
     prices = np.concatenate([_prices(bids), _prices(asks)])
     if len(prices):
@@ -66,7 +57,7 @@ def _draw_book(axes: Axes, book: Book, depth: int) -> None:
         axes.set_yticks([])
     # A dollar in a symbol is no formula.
     axes.set_title(_title(book), loc="left", fontsize=10, fontweight="bold", color=_INK, parse_math=False)
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylim(bottom=0)
     axes.tick_params(labelsize=8, color=_INK, labelcolor=_INK)
     axes.spines[["top", "right"]].set_visible(False)
@@ -90,10 +81,11 @@ def draw(books: Sequence[Book], depth: int, path: Path) -> None:
         raise CommandError(f"--plot: {len(books)} symbols: {choose}", EXIT_USAGE)
     columns = 1 if len(books) == 1 else 2 if len(books) <= 4 else 3
     rows = -(-len(books) // columns)
-    figure = Figure(figsize=(max(5.2 * columns, 7), 3.4 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = pictures.blank(max(5.2 * columns, 7), 3.4 * rows)
     for place, book in enumerate(books):
         _draw_book(figure.add_subplot(rows, columns, place + 1), book, depth)
+    from matplotlib.patches import Patch
+
     sides = [Patch(color=_BID, label="bids"), Patch(color=_ASK, label="asks")]
     figure.legend(handles=sides, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
     figure.supxlabel("price, dollars", fontsize=9, color=_INK)

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, whole
+from numi_bypass._ffi import CData, checked, ffi, flag, lib, path_bytes, refused, whole
 from numi_bypass._handle import Turn
 from numi_bypass.book import Books
 from numi_bypass.clock import DOMAINS, Clock
+from numi_bypass.directory import Directory
 from numi_bypass.layout import dtype_of
 from numi_bypass.ledger import Ledger, PoolLedger
 from numi_bypass.merging import LINES, Line, MergeView, merge_options
@@ -188,8 +189,9 @@ class Feed(MergeView):
         options = ffi.new("struct numi_feed_options *")
         lib.numi_feed_defaults(options)
         merge_options(options.merge, **merge)
-        options.books.consume_trades = bool(consume_trades)
-        options.keeps_books, options.hashes = bool(books), bool(hashes)
+        options.books.consume_trades = consume_trades = flag("consume_trades", consume_trades)
+        options.keeps_books = books = flag("books", books)
+        options.hashes = hashes = flag("hashes", hashes)
         options.batch = whole("batch", batch, 1, int(lib.NUMI_FEED_BATCH_MAX))
         options.event_max = whole("events_max", events_max, 1, 1 << 24)
         options.staged = whole("staged", staged, 0, int(lib.NUMI_FEED_RING_MAX))
@@ -293,7 +295,7 @@ class Feed(MergeView):
         with self._turn:
             given.feed = self._open_feed
             given.time.ns = whole("until", until, -END_OF_TIME, END_OF_TIME)
-            clock = self._pace(given.time) if at_pace else None
+            clock = self._pace(given.time) if flag("at_pace", at_pace) else None
             stages = 2 if lib.numi_feed_is_staged(self._open_feed) else 1
             if self._recovery is not None and self._recovery.has_sockets:
                 self._recovery._join(given)
@@ -387,11 +389,10 @@ class Feed(MergeView):
 
     def books(self) -> Books:
         """A copy of the books as they are now, named by the session's instruments."""
-        decoder = lib.numi_feed_decoder(self._open_feed)
-        count = int(decoder.instrument_count)
-        symbols = np.frombuffer(ffi.buffer(decoder.symbol_of, 8 * count), "S8").copy()
-        locates = np.frombuffer(ffi.buffer(decoder.locate_of, 2 * count), np.uint16).copy()
-        return Books._copied(lib.numi_feed_books(self._open_feed), np.strings.rstrip(symbols, b" "), locates)
+        if not self.keeps_books:
+            raise refused("the feed keeps no books: allowed of one with books=True")
+        directory = Directory.of(lib.numi_feed_decoder(self._open_feed))
+        return Books._copied(lib.numi_feed_books(self._open_feed), directory)
 
 
 class TapeFeed(Feed):

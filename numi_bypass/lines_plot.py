@@ -4,35 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numi_bypass.cli import EXIT_IMPOSSIBLE, EXIT_USAGE, CommandError
-
-try:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-except ImportError as error:
-    raise CommandError("matplotlib is missing: pip install 'numi-bypass[plot]'", EXIT_IMPOSSIBLE) from error
+from numi_bypass import pictures
 
 if TYPE_CHECKING:
     from numi_bypass.commands.lines import Minute
     from numi_bypass.merging import Line
 
-_ENDINGS = (".png", ".svg", ".pdf")
 _COLOURS: "dict[Line, str]" = {"A": "#2a7f62", "B": "#c0504d"}
 _ROWS = {"missing": "messages it never brought", "rescued": "messages it alone brought", "first": "messages it won"}
 
 
-def check(path: Path) -> None:
-    """Refuses before long files are read what could not be drawn after it."""
-    if path.suffix not in _ENDINGS:
-        raise CommandError(f"--plot {path}: allowed a name that ends in {', '.join(_ENDINGS)}", EXIT_USAGE)
-    if not path.parent.is_dir():
-        raise CommandError(f"--plot {path}: there is no folder {path.parent}")
-
-
 def draw(path: Path, minutes: "Sequence[Minute]") -> None:
     """One panel a count, a step a minute."""
-    figure = Figure(figsize=(9, 7), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = pictures.blank(9, 7)
     places = range(len(minutes))
     panels = figure.subplots(len(_ROWS), 1, sharex=True)
     for panel, (key, title) in zip(panels, _ROWS.items(), strict=True):

@@ -15,7 +15,7 @@ A feed steps it for you; this is for those who bring their own packets, and for 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from numi_bypass._ffi import CData, checked, ffi, lib, whole
+from numi_bypass._ffi import CData, checked, ffi, flag, lib, whole
 from numi_bypass._handle import Handle, Turn
 from numi_bypass.histogram import Histogram
 from numi_bypass.ledger import Ledger
@@ -137,7 +137,7 @@ def merge_options(
     options.numbering = int(lib.NUMI_NUMBERED_BY_OFFSET if numbering == "offset" else lib.NUMI_NUMBERED_BY_MOLD)
     options.sequence_offset = whole("sequence_offset", sequence_offset, 0, 65535)
     options.sequence_size = whole("sequence_size", sequence_size, 4, 8)
-    options.little_endian = bool(little_endian)
+    options.little_endian = flag("little_endian", little_endian)
 
 
 class MergeView(Handle):

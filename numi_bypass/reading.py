@@ -24,9 +24,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from numi_bypass._ffi import CData, checked, ffi, lib, path_bytes, refused, text, whole
+from numi_bypass._ffi import CData, checked, ffi, flag, lib, path_bytes, refused, text, whole
 from numi_bypass._growing import Growing
 from numi_bypass._handle import Handle, Turn
+from numi_bypass.directory import Directory
 from numi_bypass.layout import dtype_of
 from numi_bypass.ledger import Ledger
 
@@ -43,6 +44,7 @@ Path = str | os.PathLike[str]
 NEW_YORK = ZoneInfo("America/New_York")
 BATCH = 16384
 _RAW_RECORDS = 65536
+_GAPS_AT_ONCE = 1024
 _ALL_RECORDS = 1 << 20
 """Messages between two looks at Ctrl-C."""
 
@@ -117,47 +119,45 @@ def _truncation(capture: CData) -> str:
 
 
 class Source(Handle):
-    """One open file, or two lines of one feed: the core's reader, what it counted, and the instruments it met."""
+    """One open file, or two lines of one feed: the core's reader, what it counted, and the instruments it met.
+
+    What is handed out at once is of one session, and so are `symbols`, `locates` and `directory()`: those of what was
+    handed out last.
+    """
 
     def __init__(self, path: Path, decoder: str, other: Path | None = None, merge: bool = False) -> None:
         if decoder != "itch50":
             raise ValueError(f"decoder={decoder!r}: allowed 'itch50'")
         paths = [path] if other is None else [path, other]
         self._lines = range(len(paths))
-        self._reader = ffi.gc(_open_reader(paths, merge or other is not None), lib.numi_reader_close)
+        merged = flag("merge", merge) or other is not None
+        self._reader = ffi.gc(_open_reader(paths, merged), lib.numi_reader_close)
         self.path = os.fspath(path)
+        self.gaps: list[list[int]] = []
+        """Of merged lines, declared so far: the first sequence missing, and the last."""
         self._turn = Turn("reader")
 
     def _decoder(self) -> CData:
         return lib.numi_reader_decoder(self._reader)
 
+    def directory(self) -> Directory:
+        """The instruments of the session that the reader is in, met so far: a copy."""
+        return Directory.of(self._decoder(), self.sessions)
+
     @property
     def symbols(self) -> NDArray[np.bytes_]:
-        """The symbol of each instrument met so far, stripped; empty where no message named it."""
-        return np.strings.rstrip(self.padded_symbols(), b" ")
-
-    def padded_symbols(self) -> NDArray[np.bytes_]:
-        """The same as the wire has them, eight letters each."""
-        decoder = self._decoder()
-        size = decoder.instrument_count * int(lib.NUMI_ITCH_SYMBOL_SIZE)
-        return np.frombuffer(ffi.buffer(decoder.symbol_of, size), "S8").copy()
+        """The symbol of each instrument met so far in the session, stripped; empty where no message named it."""
+        return self.directory().symbols
 
     @property
     def instrument_count(self) -> int:
-        """Instruments met so far."""
+        """Instruments met so far in the session."""
         return int(self._decoder().instrument_count)
 
     @property
     def locates(self) -> NDArray[np.uint16]:
-        """The wire's id of each instrument met so far."""
-        decoder = self._decoder()
-        return np.frombuffer(ffi.buffer(decoder.locate_of, 2 * decoder.instrument_count), np.uint16).copy()
-
-    def instrument_of_locate(self) -> NDArray[np.int64]:
-        """The instrument of each locate; -1 where it was not met."""
-        table = np.full(int(lib.NUMI_ITCH_LOCATE_COUNT), -1, np.int64)
-        table[self.locates] = np.arange(len(self.locates))
-        return table
+        """The wire's id of each instrument met so far in the session."""
+        return self.directory().locates
 
     @property
     def ledger(self) -> Ledger:
@@ -188,11 +188,15 @@ class Source(Handle):
     def warnings(self) -> list[str]:
         """What of the files was left out although nothing in them contradicts itself, a line each."""
         lines, undecodable = self.truncated(), self.undecodable()
+        names = ", ".join(_file_of(capture) for capture in self._captures())
         if undecodable:
-            names = ", ".join(_file_of(capture) for capture in self._captures())
             reasons = " ".join(f"{reason}={n}" for reason, n in undecodable.items())
             first = int(lib.numi_reader_counts(self._reader).first_rejected)
             lines.append(f"{names}: undecodable messages are left out: {reasons}; the first is message {first}")
+        stale = self.ledger.messages["stale"]
+        if stale:
+            said = f"{stale} messages came when their session was over, and are left out"
+            lines.append(f"{names}: {said}; where a capture holds several feeds, take them apart first")
         return lines
 
     def _captures(self) -> list[CData]:
@@ -200,8 +204,12 @@ class Source(Handle):
 
     @property
     def sessions(self) -> int:
-        """How many sessions have begun; of merged lines, no batch holds events of two."""
+        """Of how many sessions something was handed out; a bare file has none."""
         return int(lib.numi_reader_counts(self._reader).sessions)
+
+    def _note_gaps(self, events: NDArray[Any]) -> None:
+        declared = events[events["kind"] == int(lib.NUMI_EVENT_GAP)]
+        self.gaps += [[int(gap["order"]), int(gap["aux"])] for gap in declared]
 
     def progress(self) -> tuple[int, int]:
         """Bytes of the files read so far, and all of them (-1 where nobody knows)."""
@@ -245,7 +253,6 @@ class Events(Source):
         merge: bool = False,
     ) -> None:
         super().__init__(path, decoder, other, merge)
-        self.gaps: list[list[int]] = []
         self._batch = whole("batch", batch, 1, 2**31 - 1)
         self._buffers: list[NDArray[Any]] = []
 
@@ -271,10 +278,6 @@ class Events(Source):
                 self._note_gaps(buffer[:count])
             yield buffer[:count]
             del buffer
-
-    def _note_gaps(self, events: NDArray[Any]) -> None:
-        declared = events[events["kind"] == int(lib.NUMI_EVENT_GAP)]
-        self.gaps += [[int(gap["order"]), int(gap["aux"])] for gap in declared]
 
     def to_arrow(self, day: date | None = None) -> "pyarrow.Table":
         """All events as an Arrow table (extra `arrow`)."""
@@ -302,57 +305,89 @@ class Events(Source):
 
 
 class RawReader(Source):
-    """The messages of a file as native records, in pieces: for each type letter an array with every field."""
+    """The messages of a file as native records, in pieces: for each type letter an array with every field.
 
-    def __init__(self, path: Path, decoder: str = "itch50", records: int = _RAW_RECORDS) -> None:
-        super().__init__(path, decoder)
+    `other` and `merge` are those of `Events`; what neither line has is among the `gaps` alone.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        decoder: str = "itch50",
+        records: int = _RAW_RECORDS,
+        *,
+        other: Path | None = None,
+        merge: bool = False,
+    ) -> None:
+        super().__init__(path, decoder, other, merge)
         self._records = records
+        self._declared = np.empty(_GAPS_AT_ONCE, dtype_of("numi_event"))
+
+    def _columns(self) -> CData:
+        """No room yet, but for gaps."""
+        columns = ffi.new("struct numi_reader_column[]", int(lib.NUMI_READER_COLUMN_COUNT))
+        gaps = columns[int(lib.NUMI_READER_GAPS)]
+        gaps.records, gaps.record_max = ffi.from_buffer(self._declared), len(self._declared)
+        return columns
 
     def _step(self, columns: CData, messages: int) -> int:
-        with self._turn:
-            return checked(lib.numi_reader_records(self._reader, columns, messages))
+        gaps = columns[int(lib.NUMI_READER_GAPS)]
+        while True:
+            gaps.record_count = 0
+            with self._turn:
+                count = checked(lib.numi_reader_records(self._reader, columns, messages))
+            self._note_gaps(self._declared[: gaps.record_count])
+            if count or not gaps.record_count:
+                return count
 
-    def all(self) -> dict[str, NDArray[Any]]:
-        """What has not been read yet, whole: one array a type letter."""
+    def all(self) -> "tuple[dict[str, NDArray[Any]], list[Section]]":
+        """What has not been read yet, whole: one array a type letter, and which of it is of which session."""
         growing = [Growing(dtype_of(f"numi_itch_{letter}")) for letter in letters()]
-        columns = ffi.new("struct numi_reader_column[]", len(growing))
+        columns, sections = self._columns(), [Section(self.directory(), [0] * len(growing))]
         count = 1
         while count:
-            for column, records in zip(columns, growing, strict=True):
+            for column, records in zip(columns, growing, strict=False):
                 if column.record_count == column.record_max:
                     if column.record_max:
                         records.grow()
                     column.records, column.record_max = records.pointer, records.room
             count = self._step(columns, _ALL_RECORDS)
-        counts = [int(column.record_count) for column in columns]
-        return {letter: records.array(n) for letter, records, n in zip(letters(), growing, counts, strict=True)}
-
-    def _columns(self) -> tuple[CData, list[NDArray[Any]]]:
-        arrays = [np.empty(self._records, dtype_of(f"numi_itch_{letter}")) for letter in letters()]
-        columns = ffi.new("struct numi_reader_column[]", len(arrays))
-        for column, array in zip(columns, arrays, strict=True):
-            column.records, column.record_max = ffi.from_buffer(array), len(array)
-        return columns, arrays
+            if sections[-1].directory.session == self.sessions:
+                sections.pop()
+            sections.append(Section(self.directory(), [int(one.record_count) for one in columns[0 : len(growing)]]))
+        arrays = (records.array(end) for records, end in zip(growing, sections[-1].ends, strict=True))
+        return dict(zip(letters(), arrays, strict=True)), sections
 
     def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
-        columns, arrays = self._columns()
+        columns = self._columns()
+        arrays = [np.empty(self._records, dtype_of(f"numi_itch_{letter}")) for letter in letters()]
+        for column, array in zip(columns, arrays, strict=False):
+            column.records, column.record_max = ffi.from_buffer(array), len(array)
         while True:
             if self._step(columns, self._records) == 0:
                 return
             piece = {}
-            for letter, column, array in zip(letters(), columns, arrays, strict=True):
+            for letter, column, array in zip(letters(), columns, arrays, strict=False):
                 if column.record_count:
                     piece[letter] = array[: column.record_count].copy()
                     column.record_count = 0
             yield piece
 
 
+@dataclass(frozen=True)
+class Section:
+    """The end of a session in the arrays of all messages, by type, and its instruments."""
+
+    directory: Directory
+    ends: list[int]
+
+
 class Raw:
     """All messages of a file: `raw["A"]` is one structured array with every field of the specification."""
 
-    def __init__(self, path: Path, decoder: str = "itch50") -> None:
-        self.source = RawReader(path, decoder)
-        self._arrays = self.source.all()
+    def __init__(self, path: Path, decoder: str = "itch50", *, other: Path | None = None, merge: bool = False) -> None:
+        self.source = RawReader(path, decoder, other=other, merge=merge)
+        self._arrays, self._sections = self.source.all()
 
     def __getitem__(self, letter: str) -> NDArray[Any]:
         return self._arrays[letter]
@@ -364,11 +399,19 @@ class Raw:
         """Each type letter with its array."""
         return iter(self._arrays.items())
 
+    def by_session(self, letter: str) -> Iterator[tuple[Directory, NDArray[Any]]]:
+        """The same array session by session, where one has any, each with its instruments."""
+        start, place = 0, letters().index(letter)
+        for section in self._sections:
+            if section.ends[place] > start:
+                yield section.directory, self[letter][start : section.ends[place]]
+            start = section.ends[place]
+
     def to_arrow(self, day: date | None = None) -> "dict[str, pyarrow.Table]":
         """An Arrow table a message type that occurs (extra `arrow`)."""
         from numi_bypass import tables
 
-        return {letter: tables.raw_table(self.source, letter, rows, day) for letter, rows in self.items() if len(rows)}
+        return {letter: tables.raw_sessions(self, letter, day) for letter, rows in self.items() if len(rows)}
 
     def to_pandas(self, day: date | None = None) -> "dict[str, pandas.DataFrame]":
         """A pandas frame a message type that occurs."""
@@ -396,9 +439,18 @@ def read(
     schema: Literal["events"] = "events",
     batch: int = BATCH,
     other: Path | None = None,
+    merge: bool = False,
 ) -> Events: ...
 @overload
-def read(path: Path, *, decoder: str = "itch50", schema: Literal["raw"], batch: int = BATCH) -> Raw: ...
+def read(
+    path: Path,
+    *,
+    decoder: str = "itch50",
+    schema: Literal["raw"],
+    batch: int = BATCH,
+    other: Path | None = None,
+    merge: bool = False,
+) -> Raw: ...
 def read(
     path: Path,
     *,
@@ -406,14 +458,16 @@ def read(
     schema: Literal["events", "raw"] = "events",
     batch: int = BATCH,
     other: Path | None = None,
+    merge: bool = False,
 ) -> Events | Raw:
     """A capture (pcap, pcapng) or a bare ITCH file, plain, in gzip or in zstd.
 
-    `schema="events"` iterates batches of 64-byte events, of two lines merged where `other` is the second one;
-    `schema="raw"` reads one array a message type.
+    `schema="events"` iterates batches of 64-byte events; `schema="raw"` reads one array a message type. Both are in the
+    order of the file, or, where `other` is the second line of the feed, or with `merge` (one capture may hold both
+    lines), every message once and in order.
     """
     if schema == "events":
-        return Events(path, decoder, batch, other=other)
-    if schema == "raw" and other is None:
-        return Raw(path, decoder)
-    raise ValueError(f"schema={schema!r}, other={other!r}: allowed 'events', or 'raw' of one file")
+        return Events(path, decoder, batch, other=other, merge=merge)
+    if schema == "raw":
+        return Raw(path, decoder, other=other, merge=merge)
+    raise ValueError(f"schema={schema!r}: allowed 'events', 'raw'")

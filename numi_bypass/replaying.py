@@ -90,8 +90,8 @@ def _books_for(books: Books | None, resume: bool) -> Books:
 class Replay:
     """Events of a file, or of two lines of a feed, on their way into books: `for events in run: run.apply(events)`.
 
-    With the first batch of another session `begins` is true, and the books still hold the session before; they are
-    cleared when the batch is applied.
+    With the first batch of another session `begins` is true, and the books still hold the session before, under its
+    names; they are cleared, and named anew, when the batch is applied.
     """
 
     def __init__(
@@ -114,11 +114,10 @@ class Replay:
         self.events = Events(path, batch=batch, other=other, merge=True)
         self.gaps: list[list[int]] = []
         """Declared so far, among the events that were handed out: the first sequence missing, and the last."""
-        self.symbols = self.events.symbols
-        """By instrument."""
         self.begins = False
-        self._padded = b""
-        self._sessions = 0
+        self._resumes = resume
+        self._directory = self.events.directory()
+        self._met: dict[str, None] = {}
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Batches that are to be applied next."""
@@ -131,28 +130,31 @@ class Replay:
         for batch in self.events:
             part = batch[: self._wanted(batch)]
             if len(part):
-                self.begins = self.events.sessions > self._sessions > 0
-                self._sessions = self.events.sessions
-                self._name()
+                self.begins = self.events.sessions > self._directory.session > 0
+                self._meet()
                 self._note_gaps(part)
                 yield part
             if len(part) < len(batch):
                 return
 
+    @property
+    def symbols(self) -> NDArray[np.bytes_]:
+        """By instrument of the last batch."""
+        return self._directory.symbols
+
     def unknown(self, symbols: Collection[str]) -> list[str]:
-        """Those that no message names. Reads on, applying nothing, while there are any."""
-        rest = iter(self.events)
-        self._name()
-        while missing := [symbol for symbol in symbols if symbol not in self.books]:
-            if next(rest, None) is None:
+        """Those that no message of the session names. Reads on in it, applying nothing, while there are any."""
+        rest, session = iter(self.events), max(self._directory.session, 1)
+        while self.events.sessions <= session:
+            self._meet()
+            if all(symbol in self.books for symbol in symbols) or next(rest, None) is None:
                 break
-            self._name()
-        return missing
+        return [symbol for symbol in symbols if symbol not in self.books]
 
     def require(self, symbols: Collection[str]) -> None:
-        """UnknownSymbolError for those that no message names."""
-        if missing := self.unknown(symbols):
-            raise unknown_symbols(missing, self.books)
+        """UnknownSymbolError for those that no message of any session named."""
+        if missing := [symbol for symbol in symbols if symbol not in self._met]:
+            raise unknown_symbols(missing, self._met)
 
     def warn(self) -> None:
         """Tells the caller of the caller what of the files was left out."""
@@ -170,7 +172,8 @@ class Replay:
     def _begun(self) -> Books:
         if self.begins:
             self.books.clear()
-            self.begins = False
+            self.begins = self._resumes = False
+            self._name()
         return self.books
 
     def _note_gaps(self, part: NDArray[Any]) -> None:
@@ -184,20 +187,26 @@ class Replay:
             late |= batch[name] > last
         return int(late.argmax()) if late.any() else len(batch)
 
-    def _name(self) -> None:
-        """Tells the books what the instruments are called, as often as that changes."""
-        padded = self.events.padded_symbols().tobytes()
-        if padded == self._padded:
+    def _meet(self) -> None:
+        """Takes the names of what was read last, as often as they change; the books wait for those of a new session."""
+        directory = self.events.directory()
+        if directory == self._directory:
             return
-        self._padded, self.symbols = padded, self.events.symbols
-        locates, known = self.events.locates, self.books.wire_ids
-        both = min(len(locates), len(known))
-        if not np.array_equal(locates[:both], known[:both]):
-            raise ValueError(f"{self.events.path}: other instruments than those of the books: allowed new books")
-        further = slice(len(locates), None)
-        self.books.name(
-            [*self.symbols.tolist(), *self.books.symbols[further]], [*locates.tolist(), *known[further].tolist()]
-        )
+        self._directory = directory
+        if not self.begins:
+            self._name()
+
+    def _name(self) -> None:
+        """Tells the books what the instruments are called."""
+        symbols, locates = self.symbols.tolist(), self._directory.locates.tolist()
+        if self._resumes:
+            known = self.books.wire_ids.tolist()
+            both = min(len(locates), len(known))
+            if locates[:both] != known[:both]:
+                raise ValueError(f"{self.events.path}: other instruments than those of the books: allowed new books")
+            symbols, locates = [*symbols, *self.books.symbols[len(symbols) :]], [*locates, *known[len(locates) :]]
+        self.books.name(symbols, locates)
+        self._met |= dict.fromkeys(self.books)
 
 
 def replay(
@@ -214,8 +223,9 @@ def replay(
     """Applies a file, or the two lines of a feed, and returns the books.
 
     `on_batch(books, events)` is called after each batch. It ends before the first event past `until` (exchange time in
-    New York as "09:30:00.5", or ns since midnight) or `until_sequence`. Each session begins with empty books. `books`
-    are empty ones with options of their own; with `resume` those of what came before in the same feed.
+    New York as "09:30:00.5", or ns since midnight) or `until_sequence`. Each session begins with empty books and its
+    own instruments. `books` are empty ones with options of their own; with `resume` those of what came before in the
+    same session, whose instruments go on.
 
     A file that ends too early, or holds messages that cannot be decoded, is an InputWarning; `Books.counts` has both.
     """

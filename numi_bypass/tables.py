@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numi_bypass import reading
+from numi_bypass._ffi import lib
 from numi_bypass.cli import EXIT_USAGE, CommandError
+from numi_bypass.directory import Directory
 from numi_bypass.layout import dtype_of
 
 try:
@@ -75,15 +77,12 @@ def _rx_column(rx_ns: NDArray[Any]) -> pa.Array:
 
 
 @lru_cache(maxsize=1)
-def _named(padded: bytes) -> Names:
-    """Kept from one piece to the next: most meet no new symbol."""
-    symbols = np.strings.rstrip(np.frombuffer(padded, "S8"), b" ")
-    return Names([*(symbol.decode("ascii", "replace") for symbol in symbols.tolist()), ""])
+def _symbols(directory: Directory) -> Names:
+    """By instrument; the last place, which -1 also finds, is nobody's.
 
-
-def _symbols(source: reading.Source) -> Names:
-    """By instrument; the last place, which -1 also finds, is nobody's."""
-    return _named(source.padded_symbols().tobytes())
+    Kept from one piece to the next: most meet no new symbol.
+    """
+    return Names([*(symbol.decode("ascii", "replace") for symbol in directory.symbols.tolist()), ""])
 
 
 def _price_field(name: str, kind: pa.DataType, scale: bytes) -> pa.Field:
@@ -114,13 +113,14 @@ def events_schema(day: date | None) -> pa.Schema:
     )
 
 
-def events_batch(source: reading.Source, events: Rows, day: date | None) -> pa.Table:
-    """Some events as a table."""
+def events_batch(directory: Directory, events: Rows, day: date | None) -> pa.Table:
+    """Some events of one session as a table; a declared gap is of no instrument."""
+    instruments = np.where(events["kind"] == int(lib.NUMI_EVENT_GAP), -1, events["instrument"].astype(np.int64))
     columns = [
         _time_column(events["exchange_ns"], day),
         _rx_column(events["rx_ns"]),
         pa.array(events["sequence"]),
-        _symbols(source).of(events["instrument"]),
+        _symbols(directory).of(instruments),
         LETTERS.of(events["kind"]),
         SIDES.of(np.minimum(events["side"], 2)),
         *(pa.array(events[name]) for name in ("order", "price", "quantity", "aux", "flags")),
@@ -130,20 +130,27 @@ def events_batch(source: reading.Source, events: Rows, day: date | None) -> pa.T
 
 def events_table(events: reading.Events, day: date | None) -> pa.Table:
     """All of them."""
-    pieces = [events_batch(events, batch.copy(), day or events.day) for batch in events]
+    pieces = [events_batch(events.directory(), batch.copy(), day or events.day) for batch in events]
     return pa.concat_tables(pieces).unify_dictionaries() if pieces else events_schema(day).empty_table()
 
 
 class Columns:
-    """Events column by column, up to a row group: taken apart while they are in the cache, in memory used again."""
+    """Events column by column, up to a row group: taken apart while they are in the cache, in memory used again.
+
+    Those of another session begin another group, since its instruments are others.
+    """
 
     def __init__(self, size: int = ROW_GROUP) -> None:
         self._arrays = {name: np.empty(size, kind) for name, (kind, _) in _event_fields().items()}
         self._size = size
         self._count = 0
+        self._directory = Directory(0, b"", np.empty(0, np.uint16))
 
-    def add(self, rows: NDArray[Any]) -> Iterator[Rows]:
+    def add(self, directory: Directory, rows: NDArray[Any]) -> Iterator[tuple[Directory, Rows]]:
         """Takes the rows; gives out what is full, which is to be used before the next one."""
+        if directory.session != self._directory.session:
+            yield from self.rest()
+        self._directory = directory
         while len(rows):
             part = rows[: self._size - self._count]
             for name, array in self._arrays.items():
@@ -151,31 +158,30 @@ class Columns:
             self._count += len(part)
             rows = rows[len(part) :]
             if self._count == self._size:
-                yield self.rest()
+                yield from self.rest()
 
-    def rest(self) -> Rows:
-        """What has come since."""
+    def rest(self) -> Iterator[tuple[Directory, Rows]]:
+        """What has come since, if anything has."""
         count, self._count = self._count, 0
-        return {name: array[:count] for name, array in self._arrays.items()}
+        if count:
+            yield self._directory, {name: array[:count] for name, array in self._arrays.items()}
 
 
 def _event_fields() -> dict[str, Any]:
     return dict(dtype_of("numi_event").fields or {})
 
 
-def row_groups(events: reading.Events) -> Iterator[Rows]:
+def row_groups(events: reading.Events) -> Iterator[tuple[Directory, Rows]]:
     """All events, a row group at a time, each to be used before the next."""
     columns = Columns()
     for batch in events:
-        yield from columns.add(batch)
-    rest = columns.rest()
-    if len(rest["kind"]):
-        yield rest
+        yield from columns.add(events.directory(), batch)
+    yield from columns.rest()
 
 
 def write_events_parquet(events: reading.Events, path: str | os.PathLike[str], day: date | None) -> int:
     """Row group after row group; memory does not grow with the file."""
-    groups = (events_batch(events, rows, day or events.day) for rows in row_groups(events))
+    groups = (events_batch(directory, rows, day or events.day) for directory, rows in row_groups(events))
     return _write_parquet(path, groups, events_schema(day))
 
 
@@ -234,14 +240,14 @@ def _native(letter: str) -> Any:
     return dtype_of(f"numi_itch_{letter}")
 
 
-def raw_table(source: reading.Source, letter: str, rows: NDArray[Any], day: date | None) -> pa.Table:
-    """The messages of one type, with their symbol."""
-    instruments = source.instrument_of_locate()[rows["stock_locate"]]
+def raw_table(directory: Directory, letter: str, rows: NDArray[Any], day: date | None) -> pa.Table:
+    """Messages of one type and one session, with their symbol."""
+    instruments = directory.instrument_of_locate()[rows["stock_locate"]]
     columns = [
         _time_column(rows["timestamp"], day),
         _rx_column(rows["rx_ns"]),
         pa.array(rows["sequence"]),
-        _symbols(source).of(instruments),
+        _symbols(directory).of(instruments),
     ]
     for field in reading.fields_of(letter):
         if field.kind == "alpha":
@@ -249,6 +255,12 @@ def raw_table(source: reading.Source, letter: str, rows: NDArray[Any], day: date
         elif field.kind != "timestamp":
             columns.append(pa.array(rows[field.name]))
     return pa.Table.from_arrays(columns, schema=raw_schema(letter, day))
+
+
+def raw_sessions(raw: reading.Raw, letter: str, day: date | None) -> pa.Table:
+    """All messages of one type that occurs."""
+    tables = [raw_table(directory, letter, rows, day) for directory, rows in raw.by_session(letter)]
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
 
 
 def write_raw_folder(raw: reading.Raw, path: str | os.PathLike[str], day: date | None) -> int:

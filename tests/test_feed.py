@@ -184,6 +184,22 @@ def test_a_pool_that_is_too_small_is_refused_with_the_sum() -> None:
         nb.Feed([nb.SimPort.of([])], pool_frames=1024)
 
 
+@pytest.mark.parametrize("name", ["books", "hashes", "consume_trades", "little_endian"])
+def test_flags_are_true_or_false(name: str) -> None:
+    for wrong in ("no", 2, None):
+        with pytest.raises(nb.errors.ArgumentError, match=rf"{name}=.*: allowed True or False"):
+            nb.Feed([nb.SimPort.of([])], **{name: wrong})
+    with nb.Feed([nb.SimPort.of([])], **{name: np.bool_(True)}) as feed:
+        assert feed.keeps_books
+
+
+def test_a_feed_without_books_has_none_to_copy() -> None:
+    with nb.Feed([nb.SimPort.of([])], books=False) as feed:
+        for ask in (feed.books, feed.state_hash):
+            with pytest.raises(nb.errors.ArgumentError, match="the feed keeps no books"):
+                ask()
+
+
 def test_frames_that_find_no_place_are_lost_and_counted() -> None:
     """A port that fills the pool in one poll; what came after is a gap."""
     port = nb.SimPort.of([(1, "A", block(1 + number, 1)) for number in range(100)])

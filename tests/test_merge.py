@@ -139,8 +139,10 @@ def test_bare_files_are_no_lines(tmp_path: Path) -> None:
     line = write(tmp_path / "a", [(0, block(1, 2))])
     with pytest.raises(nb.errors.ArgumentError, match=r"day\.itch: a bare file is no line of a feed"):
         Events(line, other=tmp_path / "day.itch")
-    with pytest.raises(ValueError, match="raw"):
-        nb.read(line, schema="raw", other=line)  # type: ignore[call-overload]
+    with pytest.raises(nb.errors.ArgumentError, match=r"day\.itch: a bare file is no line of a feed"):
+        nb.read(line, schema="raw", other=tmp_path / "day.itch")
+    with pytest.raises(nb.errors.ArgumentError, match="merge='yes': allowed True or False"):
+        nb.read(line, merge="yes")  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("form", ["pcap", "pcapng"])

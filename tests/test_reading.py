@@ -338,7 +338,7 @@ def test_a_limit_holds_where_sequences_repeat(path: Path) -> None:
     twice = [data for data in packets_of(some_messages(10), [5]) for _ in range(2)]
     path.write_bytes(capture.write_pcap(timed(twice)))
     for limit in (0, 1, 5, 19, 20, 99):
-        assert len(decode(path, "--limit", limit).stdout.splitlines()) == min(limit, 20)
+        assert len(decode(path, "--no-merge", "--limit", limit).stdout.splitlines()) == min(limit, 20)
 
 
 def test_a_second_thread_on_a_reader_is_refused(path: Path) -> None:

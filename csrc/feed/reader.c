@@ -39,11 +39,11 @@ struct numi_reader {
     int64_t rx_ns;
     uint16_t flags;
     bool bare;
+    bool begins; /* another session, whose instruments count anew */
     bool in_session;
-    bool waits; /* `waiting` begins a session */
-    struct numi_merge_run waiting;
-    uint8_t session[NUMI_MOLD_SESSION_SIZE];
-    uint64_t expected; /* the sequence that the session goes on with */
+    uint8_t decoded[NUMI_MOLD_SESSION_SIZE]; /* the session of the last messages */
+    uint8_t session[NUMI_MOLD_SESSION_SIZE]; /* that of the last packet */
+    uint64_t expected;                       /* the sequence that it goes on with */
     int64_t first_ns;
 };
 
@@ -99,7 +99,6 @@ static void follow_session(struct numi_reader *reader, const struct numi_mold_he
         memcpy(reader->session, header->session, sizeof reader->session);
         reader->in_session = true;
         reader->expected = header->sequence;
-        counts->sessions++;
     }
     uint64_t next = header->sequence + header->message_count;
     if (header->sequence > reader->expected)
@@ -137,6 +136,9 @@ static bool take_payload(struct numi_reader *reader, const uint8_t *payload, uin
     counts->ledger.frames[NUMI_FRAMES_DELIVERED]++;
     counts->ledger.messages[NUMI_MESSAGES_CARRIED] += header.message_count;
     counts->ledger.messages[NUMI_MESSAGES_NEW] += header.message_count;
+    reader->begins = counts->sessions == 0 ||
+                     memcmp(reader->decoded, header.session, sizeof reader->decoded) != 0;
+    memcpy(reader->decoded, header.session, sizeof reader->decoded);
     reader->run = payload + NUMI_MOLD_HEADER_SIZE;
     reader->run_size = size - NUMI_MOLD_HEADER_SIZE;
     reader->sequence = header.sequence;
@@ -270,17 +272,13 @@ static void take_run(struct numi_reader *reader, const struct numi_merge_run *ru
     reader->sequence = run->sequence;
     reader->rx_ns = run->rx_ns;
     reader->flags = run->flags;
-    reader->waits = false;
+    reader->begins = run->begins_session;
 }
 
-static int next_merged_run(struct numi_reader *reader, bool is_first) {
+static int next_merged_run(struct numi_reader *reader) {
     const struct numi_merge_run *run;
     bool has_flushed = false;
     int code;
-    if (reader->waits) {
-        take_run(reader, &reader->waiting);
-        return 1;
-    }
     while ((code = numi_merge_next(reader->merge, &run)) == 0) {
         code = push_earliest(reader);
         if (code < 0)
@@ -293,11 +291,6 @@ static int next_merged_run(struct numi_reader *reader, bool is_first) {
     }
     if (code < 0)
         return code;
-    if (run->begins_session && !is_first) {
-        reader->waits = true;
-        reader->waiting = *run;
-        return AT_SESSION;
-    }
     take_run(reader, run);
     return 1;
 }
@@ -312,7 +305,6 @@ static void follow_merge(struct numi_reader *reader) {
     memcpy(counts->mold_reasons, merged->mold_reasons, sizeof counts->mold_reasons);
     counts->heartbeats = merged->heartbeats;
     counts->ends_of_session = merged->ends_of_session;
-    counts->sessions = merged->sessions - reader->waits; /* that have been handed out */
     counts->missing = merged->missing;
     counts->gaps = merged->gaps;
     counts->repeated = merged->ledger.messages[NUMI_MESSAGES_DUPLICATE] +
@@ -396,13 +388,27 @@ int numi_reader_open_lines(struct numi_reader **out, const char *const *paths,
 
 /* ---- Events. */
 
+static int next_run(struct numi_reader *reader) {
+    if (reader->merge != NULL)
+        return next_merged_run(reader);
+    return reader->bare ? next_bare_run(reader) : next_packet_run(reader);
+}
+
+static void begin_session(struct numi_reader *reader) {
+    numi_itch_decoder_reset(reader->decoder);
+    reader->counts.sessions++;
+    reader->begins = false;
+}
+
 /* 1 with messages at hand, 0 at the end, AT_SESSION, or an error. */
 static int fill_run(struct numi_reader *reader, bool is_first) {
-    if (reader->run_size > 0 || reader->missing > 0)
-        return 1;
-    if (reader->merge != NULL)
-        return next_merged_run(reader, is_first);
-    return reader->bare ? next_bare_run(reader) : next_packet_run(reader);
+    int code = reader->run_size > 0 || reader->missing > 0 ? 1 : next_run(reader);
+    if (code == 1 && reader->begins) {
+        if (!is_first)
+            return AT_SESSION;
+        begin_session(reader);
+    }
+    return code;
 }
 
 /* Goes on by what was decoded. What remains of a bare run may be the beginning of a message: it is
@@ -539,8 +545,11 @@ int numi_reader_records(struct numi_reader *reader, struct numi_reader_column *c
     bool full = false;
     int code = 0;
     while (count < message_max && !full && (code = fill_run(reader, count == 0)) == 1) {
-        if (reader->missing > 0) { /* no record says so */
-            reader->missing = 0;
+        struct numi_reader_column *gaps = &columns[NUMI_READER_GAPS];
+        if (reader->missing > 0 && gaps->record_count == gaps->record_max)
+            break;
+        if (reader->missing > 0) {
+            make_gap(reader, (struct numi_event *)gaps->records + gaps->record_count++);
             continue;
         }
         uint32_t appended = append_run(reader, columns, message_max - count, &full);

@@ -11,6 +11,9 @@
  * and memory does not grow with the file; pipes cannot be, and packets behind a gap are held to the
  * end.
  *
+ * A session is what was sent under one name. Each begins with no instruments, in a call of its own:
+ * what the decoder knows is true of all that the last call handed out.
+ *
  * What is not a whole message is counted by reason, in a ledger that closes; only a file that
  * contradicts itself is an error. */
 #ifndef NUMI_FEED_READER_H
@@ -29,7 +32,7 @@ struct numi_reader_counts {
     uint64_t mold_reasons[4];   /* by enum numi_mold_reason; [0] is whole packets */
     uint64_t heartbeats;
     uint64_t ends_of_session;
-    uint64_t sessions;       /* changes of the session's name, the first included */
+    uint64_t sessions;       /* that messages or gaps were handed out of; none in a bare file */
     uint64_t missing;        /* sequences jumped over; of merged lines, in declared gaps */
     uint64_t repeated;       /* messages at or below a sequence already seen in their session */
     uint64_t gaps;           /* declared; only of merged lines */
@@ -37,7 +40,14 @@ struct numi_reader_counts {
     uint64_t first_rejected; /* the sequence of the first of them */
 };
 
-/* Where records of one type go. */
+/* Columns of numi_reader_records: one a type, in the order of NUMI_ITCH_TYPES, and that of declared
+ * gaps. */
+enum numi_reader_limit {
+    NUMI_READER_GAPS = NUMI_ITCH_TYPE_COUNT,
+    NUMI_READER_COLUMN_COUNT,
+};
+
+/* Where records of one type go; declared gaps as events of kind 0. */
 struct numi_reader_column {
     void *records;
     uint32_t record_max;
@@ -55,16 +65,14 @@ NUMI_API int numi_reader_open_lines(struct numi_reader **out, const char *const 
                                     uint32_t path_count);
 NUMI_API void numi_reader_close(struct numi_reader *reader);
 
-/* The next events, at most `event_max`; 0 at the end of the file. NUMI_ERR_CORRUPT with offset and
- * reason, after the events before it. Of merged lines, those of one session alone: the next
- * session's begin with the next call. */
+/* The next events of one session, at most `event_max`; 0 at the end of the file. NUMI_ERR_CORRUPT
+ * with offset and reason, after the events before it. */
 NUMI_API int numi_reader_events(struct numi_reader *reader, struct numi_event *events,
                                 uint32_t event_max);
 
-/* The next messages as native records, each appended to its type's column (NUMI_ITCH_TYPE_COUNT of
- * them, in the order of NUMI_ITCH_TYPES), until `message_max` were read or one column has no room
- * for the next. Returns how many were read, 0 at the end; at least 1 while there are more and every
- * column has room. */
+/* The next messages of one session as native records, each appended to its column, until
+ * `message_max` were read or one column has no room for the next. Returns how many were read, gaps
+ * not among them, 0 at the end; at least 1 while there are more and every column has room. */
 NUMI_API int numi_reader_records(struct numi_reader *reader, struct numi_reader_column *columns,
                                  uint32_t message_max);
 

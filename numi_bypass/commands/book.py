@@ -8,18 +8,16 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from numi_bypass import errors
 from numi_bypass.book import Book, Books, unknown_symbols
 from numi_bypass.cli import EXIT_FAILED, EXIT_OK, CommandError, warn
+from numi_bypass.commands import told
 from numi_bypass.options import whole
 from numi_bypass.progress import Progress
 from numi_bypass.reading import PRICE_SCALE
 from numi_bypass.replaying import Replay, time_of_day
 
 _DEPTH_MAX = 2**31 - 1
-_GAPS_SHOWN = 8
 _UNIT = f"the wire's integers, 1e-{PRICE_SCALE} dollars"
 
 
@@ -62,7 +60,7 @@ class _Day:
         try:
             for events in self._replay:
                 self._replay.apply(events)
-                self.by_type.update(_kinds(events["kind"]))
+                self.by_type.update(told.kinds_of(events["kind"]))
                 seen += len(events)
                 progress.show(seen, self._replay.events.progress)
         except errors.CorruptError as error:
@@ -112,13 +110,6 @@ class _Day:
         return lines
 
 
-def _kinds(kinds: "np.ndarray[Any, np.dtype[np.uint8]]") -> dict[str, int]:
-    """How many messages of each type; a declared gap is none."""
-    numbers = np.bincount(kinds, minlength=256)
-    numbers[0] = 0
-    return {chr(kind): int(numbers[kind]) for kind in numbers.nonzero()[0]}
-
-
 def _has_orders(book: Book) -> bool:
     return book.depth("bid") + book.depth("ask") > 0
 
@@ -147,22 +138,16 @@ def _print_book(book: Book, depth: int) -> None:
 
 
 def _print_summary(document: dict[str, Any]) -> None:
-    missing = sum(last - first + 1 for first, last in document["gaps"])
-    pairs = {name: document[name] for name in ("messages", "instruments", "live_orders", "state_hash")}
-    pairs |= {"gaps": len(document["gaps"]), "missing": missing, "rejected": sum(document["rejects"].values())}
-    pairs |= {"undecodable": sum(document["undecodable"].values()), "truncated": document["truncated"]}
-    print(_pairs({**pairs, **document["flags"]}))
+    lost = sum(last - first + 1 for first, last in document["gaps"])
+    rows = {name: document[name] for name in ("messages", "instruments", "live_orders", "state_hash")}
+    rows |= {"gaps": len(document["gaps"]), "missing": lost, "rejected": sum(document["rejects"].values())}
+    rows |= {"undecodable": sum(document["undecodable"].values()), "truncated": document["truncated"]}
+    print(told.pairs({**rows, **document["flags"]}))
     for name, reasons in (("rejected", document["rejects"]), ("undecodable", document["undecodable"])):
         if reasons:
-            print(f"{name}:", _pairs(reasons))
+            print(f"{name}:", told.pairs(reasons))
     if document["gaps"]:
-        shown = [f"{first}-{last}" if first < last else str(first) for first, last in document["gaps"][:_GAPS_SHOWN]]
-        more = len(document["gaps"]) - len(shown)
-        print("missing:", *shown, *([f"and {more} gaps more, --json lists them"] if more else []))
-
-
-def _pairs(values: dict[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in values.items())
+        print(told.missing(document["gaps"]))
 
 
 def _print_books(chosen: list[Book], depth: int) -> None:

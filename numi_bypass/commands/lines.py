@@ -139,7 +139,7 @@ class _Lines:
 def run(options: argparse.Namespace) -> int:
     """Reads both captures once and tells what each line brought."""
     if options.plot:
-        import_module("numi_bypass.lines_plot").check(options.plot)
+        import_module("numi_bypass.pictures").check(options.plot)
     lines = _Lines(options)
     if options.json:
         json.dump(lines.document(), sys.stdout, indent=2)

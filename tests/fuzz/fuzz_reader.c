@@ -89,6 +89,7 @@ static void read_events(struct numi_reader *reader, uint32_t batch, struct outco
     conclude(reader, outcome);
 }
 
+/* Without one for gaps: a file in its own order declares none. */
 static void open_columns(struct numi_reader_column *columns, uint32_t room) {
     for (uint32_t i = 0; i < NUMI_ITCH_TYPE_COUNT; i++) {
         columns[i] = (struct numi_reader_column){.record_max = room};
@@ -117,7 +118,7 @@ static uint32_t empty_columns(struct numi_reader_column *columns, struct outcome
 
 static void read_records(struct numi_reader *reader, uint32_t room, uint32_t message_max,
                          struct outcome *outcome) {
-    struct numi_reader_column columns[NUMI_ITCH_TYPE_COUNT];
+    struct numi_reader_column columns[NUMI_READER_COLUMN_COUNT] = {0};
     memset(outcome, 0, sizeof *outcome);
     open_columns(columns, room);
     int got;
