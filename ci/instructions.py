@@ -20,6 +20,9 @@ PATHS = {
     "records": "numi_itch_decode",
     "book": "numi_books_apply",
     "book-ahead": "numi_books_apply",
+    "merge": "numi_bench_merge",
+    "merge-faults": "numi_bench_merge",
+    "feed": "numi_feed_step",
 }
 ALLOWED = 1.05
 

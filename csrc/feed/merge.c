@@ -233,19 +233,29 @@ static inline void hand_out(struct numi_merge *merge) {
     note_begin(merge);
 }
 
+/* Of a packet that goes out whole the bytes are known without a look at them. */
+static void fill_piece(struct numi_merge *merge, const struct numi_piece *piece,
+                       const struct numi_held *held) {
+    struct numi_merge_run *run = &merge->run;
+    bool is_whole = piece->sequence == held->sequence && piece->count == held->count;
+    run->sequence = piece->sequence;
+    run->count = piece->count;
+    run->rx_ns = held->rx_ns;
+    run->frame = held->frame;
+    run->flags = held->flags;
+    run->line = held->line;
+    run->is_bare = run->release = false;
+    run->bytes = held->payload + NUMI_MOLD_HEADER_SIZE;
+    run->size = held->size - NUMI_MOLD_HEADER_SIZE;
+    if (!is_whole || is_bare(merge))
+        numi_merge_fill_bytes(merge, held->payload, held->size, held->sequence, run);
+}
+
 static void hand_out_piece(struct numi_merge *merge) {
     struct numi_ledger *ledger = &merge->counts.ledger;
     struct numi_piece piece = numi_window_pop(&merge->window);
     struct numi_held *held = &merge->window.packets[piece.packet];
-    merge->run = (struct numi_merge_run){
-        .sequence = piece.sequence,
-        .count = piece.count,
-        .rx_ns = held->rx_ns,
-        .frame = held->frame,
-        .flags = held->flags,
-        .line = held->line,
-    };
-    numi_merge_fill_bytes(merge, held->payload, held->size, held->sequence, &merge->run);
+    fill_piece(merge, &piece, held);
     ledger->messages[NUMI_MESSAGES_HELD] -= piece.count;
     ledger->messages[NUMI_MESSAGES_NEW] += piece.count;
     ledger->frames[NUMI_FRAMES_HELD] -= !held->is_out;

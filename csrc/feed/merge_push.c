@@ -77,8 +77,9 @@ __attribute__((noinline)) static void note_all(struct numi_merge *merge,
     }
 }
 
-static inline void note_copies(struct numi_merge *merge, const struct numi_merge_packet *packet,
-                               uint64_t sequence, uint32_t count, int64_t now_ns, bool is_first) {
+__attribute__((always_inline)) static inline void
+note_copies(struct numi_merge *merge, const struct numi_merge_packet *packet, uint64_t sequence,
+            uint32_t count, int64_t now_ns, bool is_first) {
     const uint8_t *message = packet->payload + NUMI_MOLD_HEADER_SIZE + 2;
     uint32_t size = (uint32_t)packet->size - (NUMI_MOLD_HEADER_SIZE + 2);
     if (NUMI_UNLIKELY(merge->copies.count == 0))

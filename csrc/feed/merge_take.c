@@ -224,15 +224,18 @@ static int64_t hold(struct numi_merge *merge, const struct arrival *arrival, uin
     const uint8_t *payload = code < 0 ? NULL : keep(arrival);
     if (payload == NULL)
         return NUMI_ERR_NO_MEMORY;
-    uint32_t place = numi_window_hold(window, &(struct numi_held){
-                                                  .payload = payload,
-                                                  .sequence = arrival->sequence,
-                                                  .rx_ns = packet->rx_ns,
-                                                  .size = (uint32_t)packet->size,
-                                                  .frame = packet->frame,
-                                                  .flags = packet->flags,
-                                                  .line = packet->line,
-                                              });
+    uint32_t place;
+    struct numi_held *held = numi_window_hold(window, &place);
+    held->payload = payload;
+    held->sequence = arrival->sequence;
+    held->rx_ns = packet->rx_ns;
+    held->size = (uint32_t)packet->size;
+    held->frame = packet->frame;
+    held->pieces = 0;
+    held->flags = packet->flags;
+    held->count = (uint16_t)arrival->message_count;
+    held->line = packet->line;
+    held->is_out = false;
     uint64_t fresh = numi_window_put(window, from, to, place, arrival->now_ns);
     if (window->packet_count > merge->counts.held_max)
         merge->counts.held_max = window->packet_count;

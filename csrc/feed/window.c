@@ -79,15 +79,15 @@ int64_t numi_window_make_room(struct numi_window *window) {
     return 1;
 }
 
-uint32_t numi_window_hold(struct numi_window *window, const struct numi_held *held) {
+struct numi_held *numi_window_hold(struct numi_window *window, uint32_t *place) {
     uint32_t packet = window->free_packet;
     if (packet != 0)
         window->free_packet = window->packets[packet].pieces;
     else
         packet = window->packet_used++;
-    window->packets[packet] = *held;
     window->packet_count++;
-    return packet;
+    *place = packet;
+    return &window->packets[packet];
 }
 
 void numi_window_let_go(struct numi_window *window, uint32_t packet) {
@@ -111,6 +111,13 @@ static uint32_t make_piece(struct numi_window *window, uint64_t from, uint64_t t
     return piece;
 }
 
+/* What was held for long is in no cache any more. */
+static void look_ahead(const struct numi_window *window) {
+    uint32_t second = window->ready.first == 0 ? 0 : window->pieces[window->ready.first].next;
+    if (second != 0)
+        __builtin_prefetch(window->packets[window->pieces[second].packet].payload);
+}
+
 struct numi_piece numi_window_pop(struct numi_window *window) {
     uint32_t number = window->ready.first;
     struct numi_piece piece = window->pieces[number];
@@ -119,6 +126,7 @@ struct numi_piece numi_window_pop(struct numi_window *window) {
     window->free_piece = number;
     window->packets[piece.packet].pieces--;
     window->next = piece.sequence + piece.count;
+    look_ahead(window);
     return piece;
 }
 

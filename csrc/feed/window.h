@@ -26,6 +26,7 @@ struct numi_held {
     uint32_t frame;  /* of the pool; of no meaning for a copy */
     uint32_t pieces; /* that wait; of a free place, which has no payload, the next free one */
     uint16_t flags;
+    uint16_t count; /* messages */
     uint8_t line;
     bool is_out; /* a piece of it is */
 };
@@ -102,8 +103,8 @@ uint64_t numi_window_position_with(const struct numi_window *window, uint64_t fr
 /* Room for one packet more: 1, 0 where `packet_max` are held, NUMI_ERR_NO_MEMORY. */
 int64_t numi_window_make_room(struct numi_window *window);
 
-/* Takes the place that there is room for. */
-uint32_t numi_window_hold(struct numi_window *window, const struct numi_held *held);
+/* Takes the place that there is room for, to be filled in; its number through `place`. */
+struct numi_held *numi_window_hold(struct numi_window *window, uint32_t *place);
 
 /* What of [from, to) nobody has brought is the packet's; returns how many messages that are. */
 uint64_t numi_window_put(struct numi_window *window, uint64_t from, uint64_t to, uint32_t packet,
@@ -112,7 +113,8 @@ uint64_t numi_window_put(struct numi_window *window, uint64_t from, uint64_t to,
 /* All below `to` was sent, whether it came or not. */
 void numi_window_announce(struct numi_window *window, uint64_t to, int64_t now_ns);
 
-/* Takes the next piece that is ready; its packet's `pieces` are one less. */
+/* Takes the next piece that is ready; its packet's `pieces` are one less. The bytes of the one
+ * after the next are on their way. */
 struct numi_piece numi_window_pop(struct numi_window *window);
 
 /* The packet has no pieces any more: its place is free. */
