@@ -56,6 +56,10 @@ class PcapPort:
     def _domain(self) -> int:
         return int(lib.NUMI_DOMAIN_UTC)
 
+    @property
+    def _source(self) -> str:
+        return f"pcap:{os.fsdecode(self.path)}"
+
 
 @dataclass(frozen=True, eq=False)
 class SimPort:
@@ -97,6 +101,10 @@ class SimPort:
     def _domain(self) -> int:
         return int(lib.NUMI_DOMAIN_VIRTUAL)
 
+    @property
+    def _source(self) -> str:
+        return "sim"
+
 
 class RingPort:
     """Frames of the feed's own pool that another stage hands over through a ring of their indices."""
@@ -116,9 +124,15 @@ class RingPort:
     def _domain(self) -> int:
         return int(lib.NUMI_DOMAIN_VIRTUAL)
 
+    @property
+    def _source(self) -> str:
+        return "ring"
+
 
 class TapePort:
     """The frames of one port of the feed that recorded a tape."""
+
+    _source = "tape"
 
     def __init__(self, player: CData, number: int, line: Line, domain: int) -> None:
         self._player, self._number, self.line, self._domain = player, number, line, domain
@@ -200,7 +214,7 @@ class Feed(MergeView):
         self._specs, self._recovery = specs, recovery
         settings = {"pool_frames": pool_frames, "frame_size": frame_size, "books": books, "hashes": hashes}
         settings |= {"consume_trades": consume_trades, "batch": batch, "events_max": events_max, "staged": staged}
-        ports_told = [{"line": one.line, "domain": one._domain} for one in specs]
+        ports_told = [{"line": one.line, "domain": one._domain, "from": one._source} for one in specs]
         self._pool = Pool(pool_frames, frame_size)
         self._turn = Turn("feed")
         self._ports = [ffi.gc(one._open(self._pool._open_pool()), lib.numi_port_close) for one in specs]

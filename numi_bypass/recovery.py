@@ -83,6 +83,10 @@ class Recovery(Handle):
     def _domain(self) -> int:
         return int(lib.NUMI_DOMAIN_NONE)
 
+    @property
+    def _source(self) -> str:
+        return "recovery"
+
     def _open(self, pool: CData) -> CData:
         out = ffi.new("struct numi_port **")
         checked(lib.numi_recovery_open_port(out, self._recovery, pool))

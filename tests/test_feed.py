@@ -240,6 +240,19 @@ def test_a_tape_makes_the_same_events_in_a_new_process(day: list[Path], tmp_path
     assert nb.tape_info(tmp_path / "tape").replayable
 
 
+def test_a_tape_says_where_its_frames_came_from_and_what_ports_counted(day: list[Path], tmp_path: Path) -> None:
+    with nb.Feed([f"pcap:{path}" for path in day], **ENDLESS, tape=tmp_path / "tape") as feed:
+        for _ in feed.run(frames=500):
+            pass
+        counted = [{name: row[name] for name in ("handed_out", "bytes")} for row in feed.ports()]
+    told = json.loads(nb.tape_info(tmp_path / "tape").config)["ports"]
+    assert [one["from"] for one in told] == [f"pcap:{path}" for path in day]
+    rows = [one for one in nb.read_tape(tmp_path / "tape") if type(one).__name__ == "Counters"]
+    assert [row.port for row in rows[:2]] == [0, 1], "at the beginning"
+    last = [{name: row.rows[name] for name in ("handed_out", "bytes")} for row in rows[-2:]]
+    assert last == counted, "and at the end"
+
+
 def test_a_tape_of_something_else_is_refused(tmp_path: Path) -> None:
     with nb.Tape(tmp_path / "tape", config={"a": 1}):
         pass

@@ -1,77 +1,16 @@
-#include "feed/feed.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/guard.h"
-#include "frame/ring.h"
-#include "wire/bytes.h"
+#include "feed/feed_private.h"
 
 /* What the pool must have beside what is held and taken: the packet that goes on with the output,
  * one of a session not heard before, and the one whose run is being decoded. */
 enum { FRAMES_BESIDE = 3 };
 
-/* Slots lie a power of two apart, so the first lines of their payloads meet in a few sets of the
- * cache: of 64 under way most would be gone again before they are read (docs/decisions/0008). */
-enum {
-    GATHERED_MAX = 16,
-    AHEAD = 8, /* frames of a source whose bytes are on their way */
-};
-
-struct source {
-    struct numi_port *port;
-    uint32_t frames[NUMI_FEED_BATCH_MAX];
-    uint32_t at;
-    uint32_t count;
-    int64_t next_ns; /* arrival of the frame at `at`; INT64_MAX: none is at hand */
-};
-
-/* Packets of all ports in the order of their arrival, and what the merge made of them. */
-struct gathered {
-    uint32_t packet_at;
-    uint32_t packet_count;
-    uint32_t run_at;
-    uint32_t run_count;
-    uint32_t preferred; /* the line that won ties */
-    uint8_t sources[GATHERED_MAX];
-    struct numi_merge_packet packets[GATHERED_MAX];
-    struct numi_merge_run runs[GATHERED_MAX];
-};
-
-/* From the merged output to the books; the back stage's own. */
-struct back {
-    struct numi_merge_run run; /* with stages: the one under way, what of it is not decoded yet */
-    bool has_run;
-    bool in_session;
-    uint32_t event_count;
-    struct numi_event *events;
-    struct numi_itch_decoder *decoder;
-    struct numi_books *books;
-    struct numi_event_hash *hash;
-    uint64_t event_total;
-};
-
-struct numi_feed {
-    struct numi_feed_options options;
-    struct numi_pool *pool;
-    struct numi_merge *merge;
-    struct source sources[NUMI_FEED_PORT_MAX];
-    uint32_t source_count;
-    int port_code; /* a port's error: told when all before it is out */
-    uint64_t frames;
-    uint64_t ring_full;
-    struct numi_tape *tape;         /* NULL: nothing is recorded */
-    struct numi_recovery *recovery; /* NULL: gaps are told to nobody */
-    const struct source *recovered; /* its port's */
-    int64_t now_ns;                 /* of the last step */
-    bool is_flushing;
-    struct gathered gathered;
-    struct numi_ring *runs;                           /* front to back */
-    struct numi_ring *returns;                        /* frames, back to front */
-    struct back back NUMI_ALIGNED(NUMI_SHARING_SIZE); /* another thread's, with stages */
-};
+enum { COUNTERS_EACH_NS = 1000000000 };
 
 /* ---- Open and close. */
 
@@ -182,13 +121,6 @@ int numi_feed_open(struct numi_feed **out, const struct numi_feed_options *optio
     }
     *out = feed;
     return NUMI_OK;
-}
-
-static void give_returned(struct numi_feed *feed) {
-    uint32_t frames[64];
-    int count;
-    while (feed->returns != NULL && (count = numi_ring_pop_batch(feed->returns, frames, 64)) > 0)
-        numi_pool_give_batch(feed->pool, frames, (uint32_t)count);
 }
 
 static void give_run(struct numi_feed *feed, const struct numi_merge_run *run) {
@@ -310,140 +242,6 @@ static int64_t end_batch(struct back *back, int64_t count) {
 
 /* ---- The front: ports, merge. */
 
-static bool is_gathered(const struct numi_feed *feed) {
-    return feed->gathered.packet_at < feed->gathered.packet_count;
-}
-
-static struct numi_frame *frame_at(const struct numi_feed *feed, const struct source *source,
-                                   uint32_t at) {
-    return &feed->pool->frames[source->frames[at]];
-}
-
-static bool is_packet(const struct numi_frame *frame) {
-    return (frame->flags & NUMI_FRAME_NOTICE) == 0;
-}
-
-static int64_t arrival_of(const struct numi_feed *feed, const struct numi_frame *frame) {
-    return frame->rx.domain == feed->options.domain ? frame->rx.ns : frame->taken_ns;
-}
-
-__attribute__((noinline)) static void record_frames(const struct numi_feed *feed,
-                                                    const struct source *source) {
-    for (uint32_t i = 0; i < source->count; i++) {
-        const struct numi_frame *frame = frame_at(feed, source, i);
-        numi_tape_record_frame(feed->tape, frame, numi_pool_data(feed->pool, frame));
-    }
-}
-
-static void look_at_next(const struct numi_feed *feed, struct source *source) {
-    source->next_ns = source->at < source->count
-                          ? arrival_of(feed, frame_at(feed, source, source->at))
-                          : INT64_MAX;
-}
-
-/* Where the source has no frame at hand then, none has arrived. */
-static void fill_source(struct numi_feed *feed, struct source *source, int64_t now_ns) {
-    give_returned(feed); /* the pool's sum has no room for what is on its way home */
-    int count = numi_port_poll(source->port, now_ns, source->frames, feed->options.batch);
-    source->at = 0;
-    source->count = count < 0 ? 0 : (uint32_t)count;
-    if (NUMI_UNLIKELY(count < 0))
-        feed->port_code = count;
-    if (NUMI_UNLIKELY(feed->tape != NULL))
-        record_frames(feed, source);
-    look_at_next(feed, source);
-}
-
-/* The source whose frame arrived first, the preferred line's where two came at once; NULL where
- * none did. */
-static struct source *earliest(struct numi_feed *feed, uint32_t preferred) {
-    struct source *best = NULL;
-    for (uint32_t i = 0; i < feed->source_count; i++) {
-        struct source *source = &feed->sources[i];
-        if (source->at == source->count)
-            continue;
-        bool wins_tie = best != NULL && source->next_ns == best->next_ns &&
-                        best->port->line != preferred && source->port->line == preferred;
-        if (best == NULL || source->next_ns < best->next_ns || wins_tie)
-            best = source;
-    }
-    return best;
-}
-
-/* Word of recovery: what it says was given up is of the session that it names alone. */
-__attribute__((noinline)) static void heed(struct numi_feed *feed, const struct numi_frame *frame) {
-    const uint8_t *notice = numi_pool_data(feed->pool, frame);
-    const uint8_t *session = numi_merge_session(feed->merge);
-    if (frame->data_size == NUMI_RECOVERY_NOTICE_SIZE && session != NULL &&
-        memcmp(notice, session, NUMI_MOLD_SESSION_SIZE) == 0)
-        numi_merge_give_up(feed->merge, numi_be64(notice + NUMI_MOLD_SESSION_SIZE),
-                           numi_be64(notice + NUMI_MOLD_SESSION_SIZE + 8));
-    numi_pool_give(feed->pool, frame->index);
-}
-
-static void look_ahead(const struct numi_feed *feed, const struct source *source) {
-    if (source->at + AHEAD < source->count)
-        __builtin_prefetch(numi_pool_data(feed->pool, frame_at(feed, source, source->at + AHEAD)));
-}
-
-/* The source's next frame is the next packet. */
-static void gather_one(struct numi_feed *feed, struct source *source) {
-    struct gathered *gathered = &feed->gathered;
-    look_ahead(feed, source);
-    const struct numi_frame *frame = frame_at(feed, source, source->at++);
-    const uint8_t *payload = numi_pool_data(feed->pool, frame);
-    gathered->sources[gathered->packet_count] = (uint8_t)(source - feed->sources);
-    /* Field by field: a struct put together elsewhere and copied stalls on its small fields. */
-    struct numi_merge_packet *packet = &gathered->packets[gathered->packet_count++];
-    packet->payload = payload;
-    packet->size = frame->data_size;
-    packet->now_ns = source->next_ns;
-    packet->rx_ns = frame->rx.ns;
-    packet->frame = frame->index;
-    packet->flags = (uint16_t)(frame->rx.source | frame->rx.domain << 4);
-    packet->line = frame->line;
-    look_at_next(feed, source);
-}
-
-/* Until a source has to be polled again: of one that gave all that had arrived there is nothing
- * more to be known at this time. A notice stands alone. Returns how many frames were taken. */
-static uint32_t gather(struct numi_feed *feed, int64_t now_ns, uint32_t frame_max) {
-    struct gathered *gathered = &feed->gathered;
-    gathered->packet_at = gathered->packet_count = 0;
-    gathered->preferred = numi_merge_preference(feed->merge)->preferred;
-    for (uint32_t i = 0; i < feed->source_count; i++)
-        if (feed->sources[i].at == feed->sources[i].count)
-            fill_source(feed, &feed->sources[i], now_ns);
-    frame_max = frame_max < GATHERED_MAX ? frame_max : GATHERED_MAX;
-    while (gathered->packet_count < frame_max) {
-        struct source *source = earliest(feed, gathered->preferred);
-        if (source == NULL)
-            break;
-        const struct numi_frame *frame = frame_at(feed, source, source->at);
-        if (NUMI_UNLIKELY(!is_packet(frame))) {
-            if (gathered->packet_count > 0)
-                break;
-            source->at++;
-            look_at_next(feed, source);
-            heed(feed, frame);
-            return 1;
-        }
-        gather_one(feed, source);
-        if (source->at == source->count && source->count == feed->options.batch)
-            break;
-    }
-    return gathered->packet_count;
-}
-
-/* What was gathered by another preference than that of now may be in another order. */
-__attribute__((noinline)) static void ungather(struct numi_feed *feed) {
-    struct gathered *gathered = &feed->gathered;
-    while (gathered->packet_count > gathered->packet_at)
-        feed->sources[gathered->sources[--gathered->packet_count]].at--;
-    for (uint32_t i = 0; i < feed->source_count; i++)
-        look_at_next(feed, &feed->sources[i]);
-}
-
 /* Whether all runs found room behind. */
 static bool emit(struct numi_feed *feed) {
     struct gathered *gathered = &feed->gathered;
@@ -485,21 +283,17 @@ static bool drain(struct numi_feed *feed) {
 static uint32_t push(struct numi_feed *feed) {
     struct gathered *gathered = &feed->gathered;
     uint32_t before = gathered->packet_at;
-    while (gathered->packet_at < gathered->packet_count) {
+    while (is_gathered(feed) && !numi_feed_is_outdated(feed)) {
         gathered->run_at = 0;
         gathered->packet_at += numi_merge_push_many(
             feed->merge, &gathered->packets[gathered->packet_at],
             gathered->packet_count - gathered->packet_at, gathered->runs, &gathered->run_count);
         if (gathered->run_count > 0 && !emit(feed))
             break;
-        if (numi_merge_preference(feed->merge)->preferred != gathered->preferred)
-            break;
-        if (gathered->packet_at == gathered->packet_count)
+        if (!is_gathered(feed) || numi_feed_is_outdated(feed))
             break;
         int code = numi_merge_push(feed->merge, &gathered->packets[gathered->packet_at++]);
         if (code > 0 && !drain(feed))
-            break;
-        if (numi_merge_preference(feed->merge)->preferred != gathered->preferred)
             break;
     }
     return gathered->packet_at - before;
@@ -513,13 +307,13 @@ static int64_t run_front(struct numi_feed *feed, int64_t now_ns, uint32_t frame_
             uint32_t pushed = push(feed);
             count += pushed;
             feed->frames += pushed;
-            if (numi_merge_preference(feed->merge)->preferred != gathered->preferred)
-                ungather(feed);
+            if (numi_feed_is_outdated(feed))
+                numi_feed_ungather(feed);
             continue;
         }
         if (count == frame_max)
             return count;
-        uint32_t taken = gather(feed, now_ns, frame_max - (uint32_t)count);
+        uint32_t taken = numi_feed_gather(feed, now_ns, frame_max - (uint32_t)count);
         count += taken - gathered->packet_count; /* a notice has been heeded */
         if (taken > 0)
             continue;
@@ -548,6 +342,38 @@ static void tell_recovery(const struct numi_feed *feed) {
     numi_recovery_tell(feed->recovery, feed->merge, waiting);
 }
 
+/* What a port can know of. */
+static uint32_t rows_of(const struct numi_port_counts *counts, struct numi_tape_counter rows[5]) {
+    uint32_t count = 0;
+    rows[count++] = (struct numi_tape_counter){"handed_out", counts->handed_out};
+    rows[count++] = (struct numi_tape_counter){"bytes", counts->bytes};
+    if (counts->present & NUMI_PORT_NO_FRAME)
+        rows[count++] = (struct numi_tape_counter){"no_frame", counts->no_frame};
+    if (counts->present & NUMI_PORT_KERNEL_DROPS)
+        rows[count++] = (struct numi_tape_counter){"kernel_drops", counts->kernel_drops};
+    if (counts->present & NUMI_PORT_NIC_DROPS)
+        rows[count++] = (struct numi_tape_counter){"nic_drops", counts->nic_drops};
+    return count;
+}
+
+static void record_counters(struct numi_feed *feed, int64_t now_ns) {
+    struct numi_tape_counter rows[5];
+    for (uint32_t i = 0; i < feed->source_count; i++) {
+        uint32_t count = rows_of(&feed->sources[i].port->counts, rows);
+        numi_tape_record_counters(feed->tape, (uint16_t)i, now_ns, rows, count);
+    }
+    feed->counted_ns = now_ns;
+}
+
+/* What a step did, where it changed something; what ports counted, once in a while. */
+static void record_step(struct numi_feed *feed, int64_t now_ns, uint32_t frame_max, int64_t count,
+                        bool may) {
+    if (count > 0 || may)
+        numi_tape_record_step(feed->tape, now_ns, frame_max, count > 0 ? (uint32_t)count : 0);
+    if (now_ns >= feed->counted_ns + COUNTERS_EACH_NS)
+        record_counters(feed, now_ns);
+}
+
 int64_t numi_feed_step_front(struct numi_feed *feed, int64_t now_ns, uint32_t frame_max) {
     numi_guard_enter();
     bool may = feed->tape != NULL && may_change(feed, now_ns);
@@ -555,8 +381,8 @@ int64_t numi_feed_step_front(struct numi_feed *feed, int64_t now_ns, uint32_t fr
     int64_t count = run_front(feed, now_ns, frame_max);
     if (NUMI_UNLIKELY(feed->recovery != NULL))
         tell_recovery(feed);
-    if (NUMI_UNLIKELY(feed->tape != NULL) && (count > 0 || may))
-        numi_tape_record_step(feed->tape, now_ns, frame_max, count > 0 ? (uint32_t)count : 0);
+    if (NUMI_UNLIKELY(feed->tape != NULL))
+        record_step(feed, now_ns, frame_max, count, may);
     numi_guard_exit();
     return count;
 }
@@ -600,6 +426,7 @@ int numi_feed_front_waits(const struct numi_feed *feed) {
 
 void numi_feed_record(struct numi_feed *feed, struct numi_tape *tape) {
     feed->tape = tape;
+    feed->counted_ns = 0;
 }
 
 int numi_feed_recover(struct numi_feed *feed, struct numi_recovery *recovery) {
@@ -614,8 +441,10 @@ int numi_feed_recover(struct numi_feed *feed, struct numi_recovery *recovery) {
 
 void numi_feed_flush(struct numi_feed *feed) {
     feed->is_flushing = true;
-    if (feed->tape != NULL) /* no step has a budget of 0 */
-        numi_tape_record_step(feed->tape, feed->now_ns, 0, 0);
+    if (feed->tape == NULL)
+        return;
+    numi_tape_record_step(feed->tape, feed->now_ns, 0, 0); /* no step has a budget of 0 */
+    record_counters(feed, feed->now_ns);
 }
 
 /* ---- What there is to see. */

@@ -81,7 +81,8 @@ NUMI_API int numi_feed_is_staged(const struct numi_feed *feed);
 NUMI_API int numi_feed_front_waits(const struct numi_feed *feed);
 
 /* From now on all that comes in goes onto the tape, in its order: frames when they are taken from
- * their ports, then the step that took them, where it changed something. Before the first step, for
+ * their ports, then the step that took them, where it changed something; what ports counted once a
+ * second of `now`, and at the end. Before the first step, for
  * a tape that can be replayed; NULL: no longer. The tape outlives the feed, and its writer is
  * stepped by somebody else. */
 NUMI_API void numi_feed_record(struct numi_feed *feed, struct numi_tape *tape);

@@ -150,9 +150,10 @@ NUMI_API void numi_merge_close(struct numi_merge *merge);
 NUMI_API int numi_merge_push(struct numi_merge *merge, const struct numi_merge_packet *packet);
 
 /* Many at once, where frames are handed over: takes packets from the first on as long as the output
- * goes on with them or has them already, nothing waits, and the same line is preferred. Their runs,
- * at most one each, go to `runs`, how many through `run_count`; next has none of them. Returns how
- * many packets it took: the one behind is pushed by itself. It is as if each had been. */
+ * goes on with them or has them already, nothing waits, and one line is preferred at their times.
+ * Their runs, at most one each, go to `runs`, how many through `run_count`; next has none of them.
+ * Returns how many packets it took: the one behind is pushed by itself. It is as if each had been.
+ */
 NUMI_API uint32_t numi_merge_push_many(struct numi_merge *merge,
                                        const struct numi_merge_packet *packets, uint32_t count,
                                        struct numi_merge_run *runs, uint32_t *run_count);

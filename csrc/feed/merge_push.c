@@ -168,10 +168,12 @@ uint32_t numi_merge_push_many(struct numi_merge *merge, const struct numi_merge_
         return 0;
     struct plain plain = begin_plain(merge, merge->pool != NULL);
     merge->is_ending = false;
-    uint32_t preferred = merge->preference.preferred;
+    const struct numi_preference *preference = &merge->preference;
+    uint32_t preferred = count > 0 ? numi_preference_at(preference, packets[0].now_ns) : 0;
     while (taken < count && take_plain(merge, &plain, &packets[taken], runs)) {
         taken++;
-        if (NUMI_UNLIKELY(merge->preference.preferred != preferred))
+        if (taken < count &&
+            NUMI_UNLIKELY(numi_preference_at(preference, packets[taken].now_ns) != preferred))
             break;
     }
     end_plain(merge, &plain);

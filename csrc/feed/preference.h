@@ -45,6 +45,12 @@ static inline void numi_preference_advance(struct numi_preference *preference, u
     preference->due_ns = INT64_MAX;
 }
 
+/* The line that is preferred by what comes at `now_ns`, whoever has looked at the clock before. */
+static inline uint32_t numi_preference_at(const struct numi_preference *preference,
+                                          int64_t now_ns) {
+    return preference->preferred ^ (preference->due_ns < now_ns);
+}
+
 /* The dwell of a streak that waited for it is over at `due_ns`. */
 void numi_preference_switch(struct numi_preference *preference, int64_t at_ns);
 

@@ -32,7 +32,8 @@ static void write_payload(uint8_t *payload, uint64_t sequence) {
     numi_put_be64(message + 11, sequence);
 }
 
-/* Each line loses one message in sixteen, and now and then one comes late; both lose [from, to). */
+/* Each line loses one message in sixteen, and now and then one comes late; both lose [from, to).
+ * Half of all come at once on both lines. */
 static void draw_schedule_without(uint64_t from, uint64_t to) {
     arrival_count = 0;
     for (uint64_t sequence = 1; sequence <= MESSAGES; sequence++)
@@ -42,12 +43,13 @@ static void draw_schedule_without(uint64_t from, uint64_t to) {
             uint64_t offset = arrival_count * PAYLOAD_SIZE;
             uint64_t late =
                 check_below(8) == 0 && sequence < MESSAGES - 4 && from == to ? check_below(4) : 0;
-            arrivals[arrival_count++] =
-                (struct numi_sim_arrival){.at_ns = (int64_t)(100 * sequence + line),
-                                          .offset = offset,
-                                          .size = PAYLOAD_SIZE,
-                                          .line = line};
+            arrivals[arrival_count++] = (struct numi_sim_arrival){
+                .at_ns = (int64_t)(100 * sequence + line * check_below(2)),
+                .offset = offset,
+                .size = PAYLOAD_SIZE,
+                .line = line};
             write_payload(payloads + offset, sequence + late);
+            payloads[offset + PAYLOAD_SIZE - 1] = line; /* which copy was first is to be seen */
         }
 }
 
@@ -70,6 +72,8 @@ static struct numi_feed_options options_of(uint32_t batch, uint32_t staged, uint
     options.event_max = event_max;
     options.merge.pending_max = 256;
     options.merge.gap_timeout_ns = 2000;
+    options.merge.dwell_ns = 700;
+    options.merge.return_after = 3;
     return options;
 }
 
