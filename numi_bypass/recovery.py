@@ -68,6 +68,7 @@ class Recovery(Handle):
         checked(lib.numi_recovery_open(out, given))
         self._recovery: CData = ffi.gc(out[0], lib.numi_recovery_close)
         self._turn = Turn("recovery")
+        self._has_feed = False
         self._rows = ffi.new("struct numi_request[]", int(recover.outstanding))
         self._requests = RequestCarry(requests) if requests else None
         self._session = SoupCarry(session, session_servers) if session is not None else None
@@ -88,8 +89,11 @@ class Recovery(Handle):
         return "recovery"
 
     def _open(self, pool: CData) -> CData:
+        if self._has_feed:
+            raise ValueError("recovery: it belongs to another feed already")
         out = ffi.new("struct numi_port **")
         checked(lib.numi_recovery_open_port(out, self._recovery, pool))
+        self._has_feed = True
         return out[0]
 
     def _join(self, run: CData) -> None:

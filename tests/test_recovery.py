@@ -207,6 +207,9 @@ def test_what_cannot_be_is_refused_in_words() -> None:
         nb.Feed([nb.SimPort.of([])], recovery=nb.Recovery(packet_size=4096))
     with pytest.raises(TypeError, match="no such option"):
         nb.Recovery(patience=3)
+    recovery = nb.Recovery()
+    with nb.Feed([nb.SimPort.of([])], recovery=recovery), pytest.raises(ValueError, match="belongs to another feed"):
+        nb.Feed([nb.SimPort.of([])], recovery=recovery)
     with pytest.raises(TypeError, match="allowed text"):
         nb.SoupClient(session=b"NUMI000001")  # type: ignore[arg-type]
 
