@@ -17,7 +17,7 @@ from numi_sim.model import capture, itch, mold, packet, tape
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "mutate"
-TARGETS = ["reader", "capture", "itch", "mold", "soup", "packet", "book", "tape", "soup_client"]
+TARGETS = ["reader", "capture", "itch", "mold", "soup", "packet", "book", "tape", "soup_client", "merge", "recover", "feed", "glimpse"]
 SESSION = b"NUMI000001"
 NOON_NS = 1_700_000_000_000_000_000
 
@@ -162,6 +162,45 @@ def tapes(rng: random.Random) -> dict[str, bytes]:
     return out
 
 
+def merges(rng: random.Random) -> dict[str, bytes]:
+    """Choices and steps, some of them with the most usual choices."""
+    out = {}
+    for turn in range(24):
+        choices = rng.randbytes(4) + bytes([rng.randrange(8), rng.randrange(128) if turn % 3 else rng.choice((0, 2, 16))])
+        out[f"steps-{turn}"] = choices + rng.randbytes(3 * rng.choice((10, 40, 120)))
+    return out
+
+
+def feeds(rng: random.Random) -> dict[str, bytes]:
+    """Choices and arrivals."""
+    return {f"lines-{turn}": rng.randbytes(6 + 3 * rng.choice((10, 40, 120))) for turn in range(24)}
+
+
+def snapshots(rng: random.Random) -> dict[str, bytes]:
+    """Choices, and steps on the way to a join, some of them astray."""
+    out = {}
+    for turn in range(24):
+        way = [0, 2, 8, 2, 8, 4, 8, 13, 8, 14, 8]
+        if turn % 3 > 0:
+            way = [verb for verb in way for _ in range(rng.choice((1, 1, 2, 3)))]
+            way = [verb if rng.random() < 0.8 else rng.randrange(16) for verb in way * rng.choice((1, 1, 3))]
+        steps = [bytes([verb | rng.randrange(4) << 4]) + rng.randbytes(2) for verb in way]
+        out[f"join-{turn}"] = rng.randbytes(4) + b"".join(steps)
+    return out
+
+
+def recoveries(rng: random.Random) -> dict[str, bytes]:
+    """Choices, and steps: most of them lose something, plan or reply."""
+    out = {}
+    for turn in range(24):
+        steps = [
+            bytes([rng.choice((0, 1, 2, 3, 4, 5, 6, 8, 8, 10, 10, 10)) | rng.randrange(16) << 4]) + rng.randbytes(2)
+            for _ in range(rng.choice((10, 40, 120)))
+        ]
+        out[f"steps-{turn}"] = rng.randbytes(7) + b"".join(steps)
+    return out
+
+
 def inputs(target: str, rng: random.Random) -> dict[str, bytes]:
     """What a target's head comment says that it reads."""
     if target == "itch":
@@ -176,6 +215,14 @@ def inputs(target: str, rng: random.Random) -> dict[str, bytes]:
         return books(rng)
     if target == "tape":
         return tapes(rng)
+    if target == "merge":
+        return merges(rng)
+    if target == "glimpse":
+        return snapshots(rng)
+    if target == "feed":
+        return feeds(rng)
+    if target == "recover":
+        return recoveries(rng)
     if target == "packet":
         return {f"packet-{index}": b"\0" + frame for index, frame in enumerate(frames(rng))}
     return files(rng)

@@ -144,6 +144,8 @@ stage_planted() {
     expect_difference STALE_BEST test_model_book.py test_best_price_changes
     expect_difference REQUEST_ONCE test_recover.py TestRecoverMachine
     expect_difference JOIN_OFF_BY_ONE test_glimpse.py test_what_is_behind_the_snapshot
+    expect_difference STALE_COPY test_model_merge.py test_the_core_and_the_model
+    expect_difference LOST_FRAME test_model_merge.py test_the_core_and_the_model
     expect_difference SILENT_DROP test_tape.py test_losses_at_the_end
 }
 

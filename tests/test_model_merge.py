@@ -212,6 +212,28 @@ def test_the_core_and_the_model_say_the_same(case: tuple[Options, int], steps: l
     pair.finish()
 
 
+def test_numbering_begins_anew_below_the_first_sequence() -> None:
+    """Sequence 1 came before the first one wanted for ever: it began the session anew each time that it was taken."""
+    pair = Pair(Options(first_sequence=4, restart=10, pending_max=4), 0, True)
+    pair.push(payload(0, 4, 2, 0), 0, 0)
+    for _ in range(2):
+        pair.push(payload(0, 1, 1, 0), 0, 20)
+        assert pair.model.counts["restarts"] == 1
+    pair.push(payload(0, 4, 2, 0), 0, 0)
+    pair.finish()
+
+
+def test_a_packet_over_gaps_that_were_announced_one_by_one() -> None:
+    """It was a piece for each of them, more than there is room for."""
+    pair = Pair(Options(pending_max=1), 0, True)
+    pair.push(payload(0, 1, 1, 0), 0, 0)
+    for sequence in range(3, 10):
+        pair.do_heartbeat(1, 0, 0, sequence)
+    pair.push(payload(0, 3, 6, 0), 1, 1)
+    pair.push(payload(0, 2, 1, 0), 1, 1)
+    pair.finish()
+
+
 numbered = st.lists(
     st.one_of(
         st.tuples(st.just("number"), times, lines, st.integers(-8, 8), variants),

@@ -46,6 +46,8 @@ __attribute__((noreturn, cold)) void numi_check_failed(const char *file, int lin
     X(REPLACE_PRIORITY) /* a replace at the same price keeps its place */                          \
     X(STALE_BEST)       /* a better level does not become the best */                              \
     X(SILENT_DROP)      /* a tape does not tell what it dropped */                                 \
+    X(STALE_COPY)       /* of a packet that was out in part, all goes out */                       \
+    X(LOST_FRAME)       /* a duplicate beside a gap does not go back to the pool */                \
     X(REQUEST_ONCE)     /* a request without an answer is not repeated */                          \
     X(JOIN_OFF_BY_ONE)  /* behind a snapshot the first message is left out */
 

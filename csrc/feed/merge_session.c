@@ -148,10 +148,12 @@ static int take_unknown(struct numi_merge *merge, struct arrival *arrival) {
     return NUMI_OK;
 }
 
-/* Whether the numbering of the session begins anew with this packet. */
+/* Whether the numbering of the session begins anew with this packet; not before any of it is out.
+ */
 static bool restarts(const struct numi_merge *merge, const struct arrival *arrival) {
-    return merge->options.restart_ns > 0 && arrival->sequence == 1 && arrival->message_count > 0 &&
-           merge->window.next > 1 + arrival->message_count && merge->advanced_ns != INT64_MIN &&
+    return merge->options.restart_ns > 0 && !merge->is_fresh && arrival->sequence == 1 &&
+           arrival->message_count > 0 && merge->window.next > 1 + arrival->message_count &&
+           merge->advanced_ns != INT64_MIN &&
            arrival->now_ns - merge->advanced_ns >= merge->options.restart_ns;
 }
 

@@ -1,3 +1,4 @@
+#include "base/check.h"
 #include "feed/merge_private.h"
 
 enum { SHRINK_AFTER = 64 }; /* times in a row that a quarter of the window was enough */
@@ -127,6 +128,8 @@ static void pass(struct numi_merge *merge, const struct arrival *arrival, uint64
         .line = packet->line,
         .frame = packet->frame,
     };
+    if (NUMI_PLANTED(STALE_COPY))
+        run->sequence = arrival->sequence, run->count = arrival->message_count;
     numi_merge_fill_bytes(merge, packet->payload, packet->size, arrival->sequence, run);
     merge->has_run = true;
     merge->window.next = merge->window.top = end;
@@ -201,7 +204,8 @@ static void count_parts(struct numi_merge *merge, const struct arrival *arrival,
     merge->copies.lines[arrival->packet->line].first += parts->fresh;
     if (parts->fresh > 0)
         return;
-    drop(merge, arrival);
+    if (!NUMI_PLANTED(LOST_FRAME))
+        drop(merge, arrival);
     ledger->frames[parts->out > 0     ? NUMI_FRAMES_OUT_OF_WINDOW
                    : parts->stale > 0 ? NUMI_FRAMES_STALE
                                       : NUMI_FRAMES_DUPLICATE]++;

@@ -132,13 +132,31 @@ struct numi_piece numi_window_pop(struct numi_window *window) {
 
 /* ---- Islands. */
 
+/* Pieces of one packet that follow one another are one: gaps that only announcements parted do not
+ * make more pieces than the sums of the header allow. */
+static bool fuse(struct numi_window *window, uint32_t last, uint32_t first) {
+    struct numi_piece *one = &window->pieces[last], *other = &window->pieces[first];
+    if (one->packet != other->packet)
+        return false;
+    one->count += other->count;
+    one->next = other->next;
+    other->next = window->free_piece;
+    window->free_piece = first;
+    window->packets[one->packet].pieces--;
+    return true;
+}
+
 static void join(struct numi_window *window, struct numi_island *island, struct numi_island more) {
     if (more.first == 0)
         return;
-    if (island->first == 0)
+    if (island->first == 0) {
         *island = more;
-    else
+        return;
+    }
+    if (!fuse(window, island->last, more.first))
         window->pieces[island->last].next = more.first;
+    else if (more.first == more.last)
+        return;
     island->last = more.last;
 }
 

@@ -379,6 +379,8 @@ class Merge:
     def _restarts(self, packet: Packet) -> bool:
         if self.options.restart is None or packet.sequence != 1 or not packet.messages or self._advanced is None:
             return False
+        if self._is_fresh:  # nothing of the session has gone out
+            return False
         return self.next > packet.end and packet.now - self._advanced >= self.options.restart
 
     def _take_control(self, packet: Packet) -> None:

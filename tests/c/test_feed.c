@@ -155,6 +155,37 @@ TEST(neither_batch_nor_budget_nor_stages_nor_turns_change_the_events) {
     EXPECT_EQ(hash_of_steps(1, 2, 3, 5, 1000), wanted);
 }
 
+static void add_arrival(int64_t at_ns, uint8_t line, uint64_t sequence) {
+    uint64_t offset = arrival_count * PAYLOAD_SIZE;
+    arrivals[arrival_count++] = (struct numi_sim_arrival){
+        .at_ns = at_ns, .offset = offset, .size = PAYLOAD_SIZE, .line = line};
+    write_payload(payloads + offset, sequence);
+    payloads[offset + PAYLOAD_SIZE - 1] = line; /* the lines say different things */
+}
+
+/* B was preferred at once, A is again from 110 + dwell on: before both bring the third message. */
+TEST(a_dwell_that_is_over_decides_ties_whoever_has_looked) {
+    uint64_t hashes[2];
+    arrival_count = 0;
+    add_arrival(100, 1, 1);
+    add_arrival(110, 0, 2);
+    add_arrival(300, 0, 3);
+    add_arrival(300, 1, 3);
+    for (int looks = 0; looks < 2; looks++) {
+        struct numi_feed_options options = options_of(64, 0, 64);
+        struct setup setup;
+        options.merge.leave_after = options.merge.return_after = 1;
+        options.merge.dwell_ns = 100;
+        open_ports(&setup);
+        NEED(numi_feed_open(&setup.feed, &options, &setup.pool, setup.ports, 2) == NUMI_OK);
+        for (int64_t now_ns = looks ? 250 : 1000; now_ns <= 1000; now_ns += 250)
+            while (numi_feed_step(setup.feed, now_ns, 64) > 0)
+                ;
+        hashes[looks] = close_setup(&setup);
+    }
+    EXPECT_EQ(hashes[0], hashes[1]);
+}
+
 TEST(nor_do_threads) {
     draw_schedule();
     uint64_t wanted = hash_of_steps(64, 0, 4096, 1 << 20, 1 << 29);
