@@ -17,7 +17,21 @@ from numi_sim.model import capture, itch, mold, packet, tape
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "mutate"
-TARGETS = ["reader", "capture", "itch", "mold", "soup", "packet", "book", "tape", "soup_client", "merge", "recover", "feed", "glimpse"]
+TARGETS = [
+    "reader",
+    "capture",
+    "itch",
+    "mold",
+    "soup",
+    "packet",
+    "book",
+    "tape",
+    "soup_client",
+    "merge",
+    "recover",
+    "feed",
+    "glimpse",
+]
 SESSION = b"NUMI000001"
 NOON_NS = 1_700_000_000_000_000_000
 
@@ -166,7 +180,9 @@ def merges(rng: random.Random) -> dict[str, bytes]:
     """Choices and steps, some of them with the most usual choices."""
     out = {}
     for turn in range(24):
-        choices = rng.randbytes(4) + bytes([rng.randrange(8), rng.randrange(128) if turn % 3 else rng.choice((0, 2, 16))])
+        choices = rng.randbytes(4) + bytes(
+            [rng.randrange(8), rng.randrange(128) if turn % 3 else rng.choice((0, 2, 16))]
+        )
         out[f"steps-{turn}"] = choices + rng.randbytes(3 * rng.choice((10, 40, 120)))
     return out
 
