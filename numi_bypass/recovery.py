@@ -128,8 +128,8 @@ class Recovery(Handle):
         """Asks over its sockets and takes what came; how much it did. The feed calls it after each of its steps."""
         time, done = time_ns(now), 0
         with self._turn:
-            if self._requests is not None:
-                done += checked(lib.numi_recovery_step(self._recovery, self._requests._carry, time))
+            requests = ffi.NULL if self._requests is None else self._requests._carry
+            done += checked(lib.numi_recovery_step(self._recovery, requests, time))
             if self._session is not None:
                 carry, client = self._session._carry, self._session.client._client
                 done += checked(lib.numi_recovery_step_session(self._recovery, carry, client, time))

@@ -253,6 +253,17 @@ def test_a_tape_says_where_its_frames_came_from_and_what_ports_counted(day: list
     assert last == counted, "and at the end"
 
 
+def test_a_tape_s_frame_that_does_not_fit_is_refused_with_its_place(tmp_path: Path) -> None:
+    port = nb.SimPort.of([(1, "A", block(1, 1)), (2, "A", block(2, 20))])
+    with nb.Feed([port], lines=1, tape=tmp_path / "tape") as feed:
+        assert sequences(feed) == list(range(1, 22))
+    with (
+        nb.TapeFeed(tmp_path / "tape", frame_size=128) as again,
+        pytest.raises(nb.errors.ArgumentError, match="a frame of 520 bytes, those of the pool have 128"),
+    ):
+        sequences(again)
+
+
 def test_a_tape_of_something_else_is_refused(tmp_path: Path) -> None:
     with nb.Tape(tmp_path / "tape", config={"a": 1}):
         pass

@@ -196,6 +196,16 @@ def test_a_day_joined_late_comes_over_a_session(staged: int) -> None:
             assert feed.lines()["recovery"].first >= 899
 
 
+def test_a_run_at_pace_ends_where_a_session_does_not_bring_what_is_missing() -> None:
+    with closing(SoupServer(lambda *_: b"")) as server:
+        recovery = nb.Recovery(session=nb.SoupClient(), session_servers=[server.address], give_up_ns=5 * MS)
+        port = two_lines(range(11, 21), 40)
+        with nb.Feed([port, port.on("B")], recovery=recovery) as feed:
+            feed.run_threads(at_pace=True)
+            assert (feed.counts()["gaps"], feed.counts()["missing"]) == (1, 10)
+            assert feed.counts()["events"] == 31
+
+
 def test_what_cannot_be_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="servers=2: allowed 1, the number of addresses"):
         nb.Recovery(["127.0.0.1:9"], servers=2)

@@ -314,8 +314,9 @@ int numi_recovery_reply(struct numi_recovery *recovery, int64_t now_ns, uint32_t
 int64_t numi_recovery_step(struct numi_recovery *recovery, struct numi_request_carry *carry,
                            int64_t now_ns) {
     struct numi_request requests[NUMI_RECOVER_OUTSTANDING_MAX];
-    int count = numi_recovery_ask(recovery, now_ns, requests, NUMI_RECOVER_OUTSTANDING_MAX);
-    if (count < 0)
+    uint32_t request_max = carry == NULL ? 0 : NUMI_RECOVER_OUTSTANDING_MAX;
+    int count = numi_recovery_ask(recovery, now_ns, requests, request_max);
+    if (count < 0 || carry == NULL)
         return count;
     (void)numi_request_carry_send(carry, requests, (uint32_t)count);
     const uint8_t *payload;

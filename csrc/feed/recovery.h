@@ -91,7 +91,8 @@ NUMI_API int numi_recovery_pass(struct numi_recovery *recovery, const uint8_t *p
 /* Packets that the ring still has room for. */
 NUMI_API uint32_t numi_recovery_room(const struct numi_recovery *recovery);
 
-/* Asks over sockets and takes what came, bounded. Returns how much it did. */
+/* Asks over sockets and takes what came, bounded. With `carry` NULL nothing is asked, but what
+ * nobody brings in time is given up all the same. Returns how much it did. */
 NUMI_API int64_t numi_recovery_step(struct numi_recovery *recovery,
                                     struct numi_request_carry *carry, int64_t now_ns);
 

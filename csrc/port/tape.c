@@ -83,11 +83,19 @@ static bool find(struct played *played) {
         if (!played->has_record || played->passed == played->player->begun)
             return false;
         if (played->record.kind == NUMI_TAPE_FRAME &&
-            played->record.frame.port == played->port.number &&
-            played->record.size <= 1u << played->port.pool->slot_shift)
+            played->record.frame.port == played->port.number)
             return true;
         played->passed += played->record.kind == NUMI_TAPE_STEP;
     }
+}
+
+static int refuse_size(const struct numi_tape_record *record, const struct numi_pool *pool) {
+    return numi_error_set(
+        NUMI_ERR_ARGUMENT,
+        "record %llu of segment %llu: a frame of %u bytes, those of the pool have "
+        "%u: replay with a larger frame_size",
+        (unsigned long long)record->number, (unsigned long long)record->segment, record->size,
+        1u << pool->slot_shift);
 }
 
 static void fill(struct numi_pool *pool, struct numi_frame *frame,
@@ -105,6 +113,8 @@ static int poll(struct numi_port *port, int64_t now_ns, uint32_t *frames, uint32
     uint32_t count = 0;
     (void)now_ns;
     while (count < frame_max && find(played)) {
+        if (played->record.size > 1u << port->pool->slot_shift)
+            return count > 0 ? (int)count : refuse_size(&played->record, port->pool);
         struct numi_frame *frame = numi_pool_take(port->pool);
         if (frame == NULL)
             break;

@@ -215,8 +215,7 @@ static int64_t step_recovery(void *argument, int64_t now_ns) {
     const struct numi_run_feed *what = &self->what;
     if (atomic_load(&self->front_has_ended))
         return NUMI_RUN_DONE;
-    int64_t asked =
-        what->requests == NULL ? 0 : numi_recovery_step(what->recovery, what->requests, now_ns);
+    int64_t asked = numi_recovery_step(what->recovery, what->requests, now_ns);
     int64_t replayed =
         what->session == NULL || asked < 0
             ? 0
