@@ -181,7 +181,7 @@ def merges(rng: random.Random) -> dict[str, bytes]:
     out = {}
     for turn in range(24):
         choices = rng.randbytes(4) + bytes(
-            [rng.randrange(8), rng.randrange(128) if turn % 3 else rng.choice((0, 2, 16))]
+            [rng.randrange(8), rng.randrange(256) if turn % 3 else rng.choice((0, 2, 16, 130))]
         )
         out[f"steps-{turn}"] = choices + rng.randbytes(3 * rng.choice((10, 40, 120)))
     return out

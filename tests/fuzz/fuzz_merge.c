@@ -23,6 +23,7 @@ enum flag {
     UNLIKE = 16,    /* copies of a message differ */
     EXPECTS = 32,   /* all that will come is said beforehand */
     FROM_FIRST = 64,
+    MANY = 128, /* packets are pushed together, as far as that goes */
 };
 
 enum limit {
@@ -33,7 +34,9 @@ enum limit {
     COUNT_MAX = 6, /* messages of a packet */
     SESSIONS = 6,
     LATE_MAX = 2, /* runs whose frames are not back yet */
+    TOGETHER = 4, /* packets that wait to be pushed */
     GAP_MAX = 256,
+    LOST_MAX = 1024,
     OFFSET = 3,
 };
 
@@ -42,7 +45,7 @@ struct sent {
     uint64_t sequence, era;
     uint32_t count, size;
     uint8_t session, line;
-    bool is_whole;
+    bool is_whole, ends_session;
     bool is_taken; /* each of its messages found its place, or was old */
     uint8_t out;   /* its messages that came out, a bit each */
     uint8_t bytes[FRAME_SIZE];
@@ -61,9 +64,16 @@ static uint8_t session; /* the one that packets are of */
 static uint64_t top;    /* where it goes on */
 static int64_t now_ns;
 
+/* The last of those that were sent, which wait to be pushed. */
+static struct numi_merge_packet packets[TOGETHER];
+static uint32_t packet_count;
+
 /* What came out. */
 static uint64_t era, next; /* sessions that had begun; behind the last run */
 static uint64_t carried, delivered, gap_count, missing;
+static struct numi_gap lost[LOST_MAX]; /* what was before the session, and its declared gaps */
+static uint32_t lost_count;
+static bool is_flushing;
 static uint32_t late[LATE_MAX], late_count;
 
 /* ---- What was chosen. */
@@ -142,6 +152,7 @@ static void write_packet(struct sent *one, uint16_t count) {
         for (uint32_t i = 0; i < one->count; i++)
             one->size += put_message(one->bytes + one->size, one->sequence + i);
     }
+    one->ends_session = !is_bare() && count == NUMI_MOLD_END_OF_SESSION;
     one->is_whole = one->sequence <= UINT64_MAX - one->count;
 }
 
@@ -166,6 +177,28 @@ static void break_packet(struct sent *one, uint8_t where) {
 }
 
 /* ---- Runs. */
+
+static bool is_current(const struct sent *one) {
+    uint8_t name[NUMI_MOLD_SESSION_SIZE] = {0};
+    const uint8_t *current = numi_merge_session(merge);
+    if (!is_bare())
+        name_session(name, one->session);
+    return current != NULL && memcmp(current, name, sizeof name) == 0;
+}
+
+static void note_lost(uint64_t from, uint64_t to) {
+    MUST(lost_count < LOST_MAX);
+    lost[lost_count++] = (struct numi_gap){.from = from, .to = to};
+}
+
+/* How many of its messages nobody will ever bring. */
+static uint64_t count_lost(const struct sent *one) {
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < lost_count; i++)
+        for (uint64_t at = one->sequence; at < one->sequence + one->count; at++)
+            count += at >= lost[i].from && at < lost[i].to;
+    return count;
+}
 
 static bool overlaps(const struct sent *one, uint64_t from, uint64_t to) {
     return one->count > 0 && one->sequence < to && from < one->sequence + one->count;
@@ -204,20 +237,27 @@ static void judge_messages(const struct numi_merge_run *run) {
 static void judge_gap(const struct numi_merge_run *run) {
     MUST(run->size == 0 && !run->release);
     must_be_unknown(run->sequence, next, sent_count);
+    note_lost(run->sequence, next);
     gap_count++;
     missing += run->count;
 }
 
-/* A session begins with a packet that named it, and not for one packet alone. */
+/* A session begins with a packet that named it; not for one packet alone, as long as others may
+ * come and the end of the one before was not told. */
 static void judge_begin(const struct numi_merge_run *run) {
     uint64_t begun = numi_merge_counts(merge)->sessions;
+    bool is_named = options.first_sequence != 0 || flags & EXPECTS;
+    uint32_t agree = is_flushing || era == 0 ? 2 : 0;
     MUST(begun > era);
     era = begun;
     MUST(options.first_sequence == 0 || run->sequence == options.first_sequence);
-    bool is_named = options.first_sequence != 0 || flags & EXPECTS;
-    for (uint32_t i = 0; i < sent_count && !is_named; i++)
-        is_named = sent[i].is_whole && sent[i].sequence == run->sequence;
-    MUST(is_named);
+    for (uint32_t i = 0; i < sent_count - packet_count + (packet_count > 0); i++) {
+        is_named |= sent[i].is_whole && sent[i].sequence == run->sequence;
+        agree += sent[i].is_whole && (is_current(&sent[i]) || sent[i].ends_session);
+    }
+    MUST(is_named && agree >= options.agree);
+    lost_count = 0;
+    note_lost(0, run->sequence);
 }
 
 static void give_late(uint32_t wanted) {
@@ -268,10 +308,12 @@ static void judge_frames(const struct numi_ledger *ledger) {
     if (flags & NO_POOL)
         return;
     numi_pool_ledger(&pool, &of_pool);
-    uint64_t held = of_pool.held - late_count, waiting = ledger->frames[NUMI_FRAMES_HELD];
+    uint64_t held = of_pool.held - late_count - packet_count,
+             waiting = ledger->frames[NUMI_FRAMES_HELD];
     MUST(numi_ledger_check_pool(&of_pool) == 0);
     MUST(of_pool.return_drops == 0 && of_pool.misses == 0);
-    MUST(held >= waiting && held <= options.pending_max + 1);
+    /* Beside those that wait for a gap, one of a session that nobody else has named. */
+    MUST(held >= waiting && held <= options.pending_max + (options.agree > 1));
     MUST(ledger->messages[NUMI_MESSAGES_HELD] > 0 || held == waiting);
 }
 
@@ -296,7 +338,7 @@ static void judge_counts(void) {
         frames += ledger->frames[row];
     for (int reason = 0; reason < NUMI_MOLD_REASON_COUNT; reason++)
         reasons += counts->mold_reasons[reason];
-    MUST(frames == sent_count && reasons == sent_count);
+    MUST(frames == sent_count - packet_count && reasons == frames);
     MUST(reasons - counts->mold_reasons[NUMI_MOLD_OK] == ledger->frames[NUMI_FRAMES_MALFORMED]);
     MUST(numi_ledger_check_messages(ledger) == 0);
     MUST(ledger->messages[NUMI_MESSAGES_CARRIED] == carried);
@@ -321,42 +363,81 @@ static uint32_t drain(void) {
 
 /* ---- Steps. */
 
-static bool is_current(const struct sent *one) {
-    uint8_t name[NUMI_MOLD_SESSION_SIZE] = {0};
-    const uint8_t *current = numi_merge_session(merge);
-    if (!is_bare())
-        name_session(name, one->session);
-    return current != NULL && memcmp(current, name, sizeof name) == 0;
+/* The last of those that were sent becomes a packet. */
+static void pack(const struct sent *one) {
+    struct numi_frame *frame = flags & NO_POOL ? NULL : numi_pool_take(&pool);
+    uint64_t number = sent_count - 1;
+    MUST(frame != NULL || flags & NO_POOL);
+    uint8_t *payload =
+        frame == NULL ? exactly(one->bytes, one->size) : numi_pool_slot(&pool, frame->index);
+    if (frame != NULL)
+        memcpy(payload, one->bytes, one->size);
+    packets[packet_count++] = (struct numi_merge_packet){
+        .payload = payload,
+        .size = one->size,
+        .now_ns = now_ns,
+        .rx_ns = (int64_t)number,
+        .frame = frame == NULL ? 0 : frame->index,
+        .flags = (uint16_t)(number * 3),
+        .line = one->line,
+    };
 }
 
-/* The last of those that were sent. */
-static void push(struct sent *one) {
+/* The first `count` packets are pushed. */
+static void unpack(uint32_t count) {
+    for (uint32_t i = 0; i < count && flags & NO_POOL; i++)
+        free((void *)(uintptr_t)packets[i].payload);
+    packet_count -= count;
+    memmove(packets, packets + count, packet_count * sizeof packets[0]);
+}
+
+static void push_one(void) {
     const uint64_t *messages = numi_merge_counts(merge)->ledger.messages;
-    struct numi_frame *frame = flags & NO_POOL ? NULL : numi_pool_take(&pool);
-    MUST(frame != NULL || flags & NO_POOL);
-    uint8_t *own = frame == NULL ? exactly(one->bytes, one->size) : NULL;
-    if (frame != NULL)
-        memcpy(numi_pool_slot(&pool, frame->index), one->bytes, one->size);
-    uint64_t number = sent_count - 1, out = messages[NUMI_MESSAGES_OUT_OF_WINDOW];
+    struct sent *one = &sent[packets[0].rx_ns];
+    uint64_t out = messages[NUMI_MESSAGES_OUT_OF_WINDOW], stale = messages[NUMI_MESSAGES_STALE];
+    uint64_t gaps = gap_count, begun = numi_merge_counts(merge)->sessions;
     bool finds_session = is_current(one);
     carried += one->is_whole ? one->count : 0;
-    int code = numi_merge_push(
-        merge, &(struct numi_merge_packet){
-                   .payload = frame == NULL ? own : numi_pool_slot(&pool, frame->index),
-                   .size = one->size,
-                   .now_ns = now_ns,
-                   .rx_ns = (int64_t)number,
-                   .frame = frame == NULL ? 0 : frame->index,
-                   .flags = (uint16_t)(number * 3),
-                   .line = one->line,
-               });
+    int code = numi_merge_push(merge, &packets[0]);
     MUST(code >= 0);
     uint32_t runs = drain();
     MUST(code > 0 || runs == 0);
     MUST(code != NUMI_MERGE_ONE || runs == 1);
-    free(own);
+    unpack(1);
     one->is_taken = one->is_whole && finds_session && out == messages[NUMI_MESSAGES_OUT_OF_WINDOW];
     one->era = numi_merge_counts(merge)->sessions;
+    if (one->is_whole && finds_session && gaps == gap_count && era == begun && one->era == begun)
+        MUST(messages[NUMI_MESSAGES_STALE] - stale == count_lost(one));
+}
+
+/* As many as can be at once: each is of the session, and brings what comes next, or nothing. */
+static uint32_t push_many(void) {
+    struct numi_merge_run runs[TOGETHER];
+    const struct numi_merge_run *none;
+    uint32_t run_count;
+    uint32_t taken = numi_merge_push_many(merge, packets, packet_count, runs, &run_count);
+    MUST(taken <= packet_count && run_count <= taken);
+    for (uint32_t i = 0; i < taken; i++) {
+        struct sent *one = &sent[packets[i].rx_ns];
+        MUST(one->is_whole && one->count > 0 && is_current(one));
+        MUST(era != numi_merge_counts(merge)->sessions || count_lost(one) == 0);
+        one->is_taken = true;
+        one->era = numi_merge_counts(merge)->sessions;
+        carried += one->count;
+    }
+    for (uint32_t i = 0; i < run_count; i++) {
+        MUST(runs[i].bytes != NULL && runs[i].release == (options.hands_over != 0));
+        judge_run(&runs[i]);
+    }
+    MUST(taken == 0 || numi_merge_next(merge, &none) == 0);
+    unpack(taken);
+    return taken;
+}
+
+static void push_all(void) {
+    while (packet_count > 0)
+        if (!(flags & MANY) || push_many() == 0)
+            push_one();
 }
 
 /* A sequence at most as far as there are any. */
@@ -393,10 +474,13 @@ static void send(uint8_t verb, uint8_t what, uint8_t where) {
     write_kind(one, verb & 15, what, where);
     one->is_taken = false;
     sent_count++;
-    if (is_foretelling)
+    if (is_foretelling) {
         MUST(numi_merge_expect(merge, one->bytes, one->size) == NUMI_OK);
-    else
-        push(one);
+        return;
+    }
+    pack(one);
+    if (!(flags & MANY) || packet_count == TOGETHER)
+        push_all();
 }
 
 static void wait(uint8_t where) {
@@ -410,7 +494,9 @@ static void flush(void) {
     struct numi_gap gap;
     const struct numi_ledger *ledger = &numi_merge_counts(merge)->ledger;
     numi_merge_flush(merge);
+    is_flushing = true;
     drain();
+    is_flushing = false;
     MUST(numi_merge_gaps(merge, &gap, 1) == 0);
     MUST(ledger->frames[NUMI_FRAMES_HELD] + ledger->messages[NUMI_MESSAGES_HELD] == 0);
 }
@@ -424,6 +510,8 @@ static void give_up(uint8_t what, uint8_t where) {
 static void step(uint8_t verb, uint8_t what, uint8_t where) {
     uint8_t kind = verb & 15;
     bool is_packet = kind < 12 || (kind == 15 && where < 128);
+    if (!is_packet)
+        push_all();
     if (kind == 14) {
         session += session < SESSIONS - 1;
         top = base + where % SPAN;
@@ -456,14 +544,17 @@ static void run_steps(struct input input) {
         uint8_t verb = input_byte(&input), what = input_byte(&input);
         step(verb, what, input_byte(&input));
     }
+    push_all();
+    if (!is_foretelling)
+        judge_counts();
 }
 
 /* Only what a line missed, and no other brought, has another rescued. */
 static void judge_records(void) {
     const struct numi_line_counts *lines = numi_merge_copies(merge)->lines;
-    uint64_t recovered = lines[NUMI_LINE_RECOVERY].rescued, first = 0;
+    uint64_t first = 0;
     numi_merge_settle(merge);
-    recovered = lines[NUMI_LINE_RECOVERY].rescued;
+    uint64_t recovered = lines[NUMI_LINE_RECOVERY].rescued;
     MUST(lines[NUMI_LINE_A].missing == lines[NUMI_LINE_B].rescued + recovered);
     MUST(lines[NUMI_LINE_B].missing == lines[NUMI_LINE_A].rescued + recovered);
     for (uint32_t line = 0; line < NUMI_LINE_COUNT; line++)
@@ -474,9 +565,11 @@ static void judge_records(void) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct input input = {data, size};
     choose(&input);
-    /* Held, one of a session not heard before, one that is pushed, and those that come late. */
-    uint32_t frames = options.pending_max + 2 + (options.hands_over ? LATE_MAX : 0);
+    /* Held, one of a session not heard before, those that are pushed, and those that come late. */
+    uint32_t frames = options.pending_max + 1 + (flags & MANY ? TOGETHER : 1) +
+                      (options.hands_over ? LATE_MAX : 0);
     era = next = carried = delivered = gap_count = missing = late_count = 0;
+    packet_count = lost_count = 0;
     MUST(numi_pool_open(&pool, frames, FRAME_SIZE, NUMI_PAGES_4K, NUMI_NODE_ANY) == NUMI_OK);
     MUST(numi_merge_open(&merge, &options, flags & NO_POOL ? NULL : &pool) == NUMI_OK);
     is_foretelling = flags & EXPECTS;
