@@ -74,7 +74,7 @@ static void choose(struct input *input) {
     merge->compared = held & 16 ? 4 : 0;
     merge->agree = 1 + (held >> 6 & 1);
     merge->primary = held >> 7;
-    merge->gap_timeout_ns = times % 16 * 2;
+    merge->gap_timeout_ns = times & 8 ? times % 8 * 4 : 0;
     merge->silence_ns = (times >> 4 & 3) * 10;
     merge->restart_ns = (times >> 6) * 5;
     merge->dwell_ns = lines % 16 * 4;
