@@ -305,6 +305,10 @@ class Feed(MergeView):
         at `until`, so that all goes at full speed; `at_pace` frames come as far apart as they were recorded. Gaps are
         declared at the end. Events go into hash and books; the batches are nobody's.
         """
+        if self._tape is not None:
+            raise ValueError(
+                "run_threads: no thread of it writes the tape, which would lose frames: use run() or step()"
+            )
         given, out = ffi.new("struct numi_run_feed *"), ffi.new("struct numi_run **")
         with self._turn:
             given.feed = self._open_feed
@@ -441,6 +445,10 @@ class TapeFeed(Feed):
             if len(events):
                 yield events
         yield from super()._batches(now[0], frames)
+
+    def run_threads(self, *_: Any, **__: Any) -> list[StageCounts]:
+        """Refused: the steps of a tape are those that were recorded."""
+        raise ValueError("run_threads: a tape is replayed by run(), step by step as it was recorded")
 
     def run(self, until: int = END_OF_TIME, frames: int = _FRAMES_A_STEP) -> Iterator[NDArray[Any]]:
         """All that the tape has; the arguments are those of other feeds, and change nothing."""

@@ -264,6 +264,16 @@ def test_a_tape_s_frame_that_does_not_fit_is_refused_with_its_place(tmp_path: Pa
         sequences(again)
 
 
+def test_threads_neither_record_nor_replay_a_tape(tmp_path: Path) -> None:
+    with (
+        nb.Feed([nb.SimPort.of([(1, "A", block(1, 1))])], lines=1, tape=tmp_path / "tape") as feed,
+        pytest.raises(ValueError, match="no thread of it writes the tape"),
+    ):
+        feed.run_threads()
+    with nb.TapeFeed(tmp_path / "tape") as again, pytest.raises(ValueError, match="replayed by run"):
+        again.run_threads()
+
+
 def test_a_tape_of_something_else_is_refused(tmp_path: Path) -> None:
     with nb.Tape(tmp_path / "tape", config={"a": 1}):
         pass
